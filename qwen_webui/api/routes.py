@@ -1,0 +1,73 @@
+"""Builds the REST application: every route of ours, and an answer of ours to all others of ours.
+
+The page is mounted beside it by server.py; limits, log and headers are access.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from qwen_webui import __version__
+from qwen_webui.api import problems
+from qwen_webui.api.generate import generate_routes
+from qwen_webui.api.health import health_routes
+from qwen_webui.api.models import model_routes
+from qwen_webui.errors import MethodNotAllowed, NotFound
+from qwen_webui.services import Services
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+DESCRIPTION = "/api/openapi.json"
+OURS = ("/api", "/v1")  # everything else belongs to the page
+
+
+def build_api(services: Services) -> FastAPI:
+    """The application without the page and without the access layer."""
+    # FastAPI's own documentation pages load their scripts from another host.
+    api = FastAPI(
+        title="qwen-webui",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=DESCRIPTION,
+    )
+    problems.install(api)
+    routers = (generate_routes(services), model_routes(services), health_routes(services))
+    for router in routers:
+        api.include_router(router)
+    _answer_the_rest(api, _methods(routers) | {DESCRIPTION: {"GET", "HEAD"}})
+    return api
+
+
+def _answer_the_rest(api: FastAPI, known: Mapping[str, set[str]]) -> None:
+    """Wrong methods and unknown paths, which would otherwise fall through to the page."""
+
+    async def wrong_method(request: Request) -> Response:
+        allowed = ", ".join(sorted(known[request.url.path]))
+        error = MethodNotAllowed(
+            f"{request.url.path} does not take {request.method}; it takes {allowed}."
+        )
+        response = problems.problem(error)
+        response.headers["allow"] = allowed
+        return response
+
+    async def nothing_here(request: Request) -> Response:
+        raise NotFound(
+            f"There is nothing at {request.url.path}. GET {DESCRIPTION} lists what there is."
+        )
+
+    for path, methods in known.items():
+        others = [method for method in METHODS if method not in methods]
+        api.add_route(path, wrong_method, methods=others, include_in_schema=False)
+    for prefix in OURS:
+        for path in (prefix, prefix + "/{rest:path}"):
+            api.add_route(path, nothing_here, methods=list(METHODS), include_in_schema=False)
+
+
+def _methods(routers: Iterable[APIRouter]) -> dict[str, set[str]]:
+    routes = [r for router in routers for r in router.routes if isinstance(r, APIRoute)]
+    return {route.path: set(route.methods or ()) for route in routes}

@@ -1,0 +1,77 @@
+"""The one protocol every engine keeps, and the loader that makes engines.
+
+Says nothing of how tokens are computed. tests/engines/test_contract.py holds every
+implementation to the promises in these docstrings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Protocol
+
+from qwen_webui.types import (
+    CheckpointSpec,
+    EngineInfo,
+    GenerationEvent,
+    GenerationRequest,
+    LoadPlan,
+    MemoryUse,
+    Progress,
+)
+
+Report = Callable[[Progress], None]
+
+
+class Engine(Protocol):
+    """A loaded checkpoint that answers requests, several at once."""
+
+    @property
+    def checkpoint(self) -> CheckpointSpec:
+        """What is loaded."""
+        ...
+
+    @property
+    def info(self) -> EngineInfo:
+        """Device, dtype, kernel, context and the checkpoint's sampling defaults."""
+        ...
+
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        """Progress* TextDelta* Finished. Closing the generator cancels, in prefill too.
+
+        Raises ContextLengthExceeded, OutOfMemory, EngineCrashed, EngineTimeout,
+        GenerationFailed; an error never arrives as text.
+        """
+        ...
+
+    async def score(self, token_ids: Sequence[int]) -> list[float]:
+        """Natural-log probability of each token after the first, teacher forced: n - 1 values."""
+        ...
+
+    async def ended(self) -> None:
+        """Returns once the engine has died of itself. After `close` it tells nothing."""
+        ...
+
+    async def close(self) -> None:
+        """Unload. Streams still open end with ModelSwitching. Closing twice is harmless."""
+        ...
+
+
+class EngineLoader(Protocol):
+    """Makes engines on one device; never two at once."""
+
+    async def load(self, plan: LoadPlan, report: Report) -> Engine:
+        """Load `plan`. The engine before must have been closed. Raises CheckpointError,
+        OutOfMemory, DeviceUnusable, EngineCrashed; nothing stays loaded then."""
+        ...
+
+    async def memory(self) -> MemoryUse:
+        """Measured now, with or without an engine."""
+        ...
+
+    async def restart(self) -> None:
+        """Replace the process that owns the device: when it died, hangs or keeps memory."""
+        ...
+
+    async def close(self) -> None:
+        """End everything. Closing twice is harmless."""
+        ...

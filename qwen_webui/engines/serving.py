@@ -1,0 +1,113 @@
+"""The worker's side of the pipe: commands in, answers and events out. Imports torch.
+
+The thread that calls `serve` reads commands and hands each to a thread of its own, so cancel,
+memory and liveness are answered while others compute. Computes nothing itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from qwen_webui.engines.cancelling import Ticket
+from qwen_webui.engines.device import give_back, measured
+from qwen_webui.engines.failures import translated
+from qwen_webui.engines.transformers import LoadedModel, load_model
+from qwen_webui.engines.wire import (
+    Answer,
+    Call,
+    Cancel,
+    Done,
+    Event,
+    Failed,
+    Pipe,
+    ReadMemory,
+    Score,
+    Unload,
+    Work,
+)
+from qwen_webui.errors import EngineCrashed, ModelNotReady, OutOfMemory
+from qwen_webui.types import GenerationEvent, GenerationRequest, LoadPlan
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Serves one parent over one pipe. Holds one model at most."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        # Threads are kept between requests: each brings its own team of OpenMP threads.
+        self._pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="call")
+        self._tickets: dict[int, Ticket] = {}
+        self._running: set[Future[None]] = set()
+        self._model: LoadedModel | None = None
+
+    def serve(self) -> None:
+        """Until the parent closes the pipe."""
+        while (command := self._pipe.receive()) is not None:
+            match command:
+                case Cancel(number):
+                    if (ticket := self._tickets.get(number)) is not None:
+                        ticket.cancel()
+                case Call(number, work):
+                    self._begin(number, work)
+
+    def _begin(self, number: int, work: Work) -> None:
+        ticket = self._tickets[number] = Ticket()
+        future = self._pool.submit(self._carry_out, number, work, ticket)
+        if isinstance(work, GenerationRequest | Score):
+            self._running.add(future)
+            future.add_done_callback(self._running.discard)
+
+    def _carry_out(self, number: int, work: Work, ticket: Ticket) -> None:
+        def emit(event: GenerationEvent) -> None:
+            self._pipe.send(Event(number, event))
+
+        try:
+            value: Answer = None
+            match work:
+                case LoadPlan():
+                    assert self._model is None, "the checkpoint before must be unloaded first"
+                    self._model = load_model(work, emit)
+                    value = self._model.info
+                case GenerationRequest():
+                    self._loaded().generate(work, ticket, emit)
+                case Score(token_ids):
+                    value = self._loaded().score(token_ids, ticket)
+                case Unload():
+                    self._unload()
+                case ReadMemory(device):
+                    value = measured(device)
+        except Exception as error:
+            # The one place where foreign errors become ours; the log keeps the whole story.
+            if not ticket.cancelled:
+                log.info("a call failed", exc_info=error)
+            failure = translated(error)
+        else:
+            self._pipe.send(Done(number, value))
+            return
+        finally:
+            self._tickets.pop(number, None)
+        # Outside `except`: inside it the traceback would still hold what filled the memory.
+        if isinstance(failure, OutOfMemory):
+            give_back()
+        self._pipe.send(Failed(number, failure))
+        if isinstance(failure, EngineCrashed):
+            os._exit(1)
+
+    def _loaded(self) -> LoadedModel:
+        if self._model is None:
+            raise ModelNotReady("No model is loaded. Load one first.")
+        return self._model
+
+    def _unload(self) -> None:
+        """Stop what runs, wait for it, free the memory."""
+        for ticket in tuple(self._tickets.values()):
+            ticket.cancel()
+        for future in tuple(self._running):
+            future.exception()
+        if self._model is not None:
+            model, self._model = self._model, None
+            model.unload()

@@ -1,0 +1,88 @@
+"""Tokens on their way out of `generate`: text, counts and the reason to stop, a token at a time.
+
+One TokenStreamer for each request, in the thread that generates. Does not choose tokens
+(sampler.py) and does not compute them.
+"""
+
+from __future__ import annotations
+
+import time
+
+from torch import Tensor
+from transformers.generation.streamers import BaseStreamer
+
+from qwen_webui.engines.cancelling import Ticket
+from qwen_webui.engines.progress import Emit
+from qwen_webui.engines.sampler import Sampler
+from qwen_webui.engines.stops import StopFilter
+from qwen_webui.tokens import ChatTokenizer
+from qwen_webui.types import Finished, FinishReason, TextDelta, Usage
+
+
+class StopStringFound(Exception):
+    """The answer is complete: raised out of `generate`, which has no other way to stop now."""
+
+
+class TokenStreamer(BaseStreamer):
+    """What `generate` gives its tokens to.
+
+    Not a TextIteratorStreamer: that one decodes the whole line again at each token, holds
+    Chinese punctuation back, and knows neither counts nor stop strings. Nor does it need a
+    queue: the worker's pipe is one.
+    """
+
+    def __init__(
+        self,
+        tokenizer: ChatTokenizer,
+        sampler: Sampler,
+        stop: tuple[str, ...],
+        ticket: Ticket,
+        emit: Emit,
+    ) -> None:
+        self._first = ticket.issued
+        self.count = 0
+        self._stop_ids = frozenset(tokenizer.stop_ids)
+        self._decoder = tokenizer.stream()
+        self._sampler = sampler
+        self._filter = StopFilter(stop)
+        self._ticket = ticket
+        self._emit = emit
+        self._prompt: int | None = None
+        self._reason: FinishReason = "length"
+
+    def put(self, value: Tensor) -> None:
+        """First the prompt, then one token a call."""
+        if self._prompt is None:
+            self._prompt = value.numel()
+            return
+        self._ticket.check()
+        token = int(value)
+        if not self.count:
+            self._first = time.monotonic()
+        if token in self._stop_ids:
+            self._reason = "stop"
+            return
+        self.count += 1
+        text = self._filter.push(self._decoder.push(token))
+        self._emit(TextDelta(text, (token,), self._sampler.report()))
+        if self._filter.stopped:
+            self._reason = "stop"
+            raise StopStringFound
+
+    def end(self) -> None:
+        """`generate` calls this after its last token; everything waits for `finish`."""
+
+    def finish(self) -> None:
+        """Emit what was held back, then the end of the stream."""
+        assert self._prompt is not None, "generate gives the prompt first"
+        text = self._filter.push(self._decoder.flush()) + self._filter.flush()
+        if self._filter.stopped:
+            self._reason = "stop"
+        if text:
+            self._emit(TextDelta(text))
+        now = time.monotonic()
+        first = self._first if self.count else now
+        usage = Usage(
+            self._prompt, self.count, 0, first - self._ticket.issued, now - self._ticket.issued
+        )
+        self._emit(Finished(self._reason, usage))

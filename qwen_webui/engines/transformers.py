@@ -1,0 +1,215 @@
+"""A checkpoint computed by transformers: load, generate, score, unload. Blocking.
+
+The narrow seam of the worker: whatever else is to compute answers offers `load_model` and what
+LoadedModel offers. One implementation for FP16, GPTQ and AWQ.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from transformers import DynamicCache, GenerationConfig, LogitsProcessorList
+
+from qwen_webui.engines import device as devices
+from qwen_webui.engines.cancelling import LayerHooks, Ticket
+from qwen_webui.engines.failures import NOT_FINITE, is_out_of_memory, of_load
+from qwen_webui.engines.kernels import candidates, kernel_of, quantization
+from qwen_webui.engines.loading import (
+    Model,
+    choose_dtype,
+    has_generation_config,
+    read_config,
+    read_model,
+    sampling_defaults,
+    threads_for,
+    weights_bytes,
+)
+from qwen_webui.engines.progress import Emit, LoadProgress, PrefillProgress
+from qwen_webui.engines.room import refuse_long_text, room_for_answer
+from qwen_webui.engines.sampler import Sampler
+from qwen_webui.engines.streamer import StopStringFound, TokenStreamer
+from qwen_webui.errors import CheckpointError, GenerationFailed
+from qwen_webui.tokens import ChatTokenizer
+from qwen_webui.types import (
+    Dtype,
+    EngineInfo,
+    GenerationRequest,
+    LoadPlan,
+    Message,
+    Sampling,
+)
+
+# Tokens computed at once. Bounds the memory of a prefill and the time until a cancel is seen.
+CHUNK = {"cpu": 256, "cuda": 2048}
+SCORED_AT_ONCE = 256
+GREEDY = Sampling(0.0, 1.0, 0, 0.0, 1.0, 0.0, 0.0, max_new_tokens=4)
+
+log = logging.getLogger(__name__)
+
+
+class LoadedModel:
+    """A model on its device. `generate` and `score` may run in several threads at once."""
+
+    def __init__(
+        self, plan: LoadPlan, model: Model, tokenizer: ChatTokenizer, dtype: Dtype
+    ) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._hooks = LayerHooks(model.model.layers)
+        self._device = torch.device(plan.device)
+        self._chunk = CHUNK[plan.device]
+        self._threads = threads_for(plan)
+        self.info = EngineInfo(
+            checkpoint=plan.spec,
+            device=plan.device,
+            device_name=devices.name_of(self._device),
+            dtype=dtype,
+            kernel=kernel_of(model.model.layers[0]),
+            max_context=plan.max_context,
+            defaults=sampling_defaults(model),
+            stop_ids=tokenizer.stop_ids,
+            weights_bytes=weights_bytes(model),
+            load_seconds=0.0,
+            notes=_notes(plan, dtype, kernel_of(model.model.layers[0])),
+        )
+        # What generate() would add to ours unasked: the sampler applies these, once.
+        model.generation_config = GenerationConfig(pad_token_id=tokenizer.stop_ids[0])
+
+    def generate(self, request: GenerationRequest, ticket: Ticket, emit: Emit) -> None:
+        """Emit Progress* TextDelta* Finished."""
+        sampling = request.sampling.over(self.info.defaults)
+        prompt = self._tokenizer.encode_chat(request.messages, request.tools)
+        room = room_for_answer(len(prompt), self.info.max_context, sampling.max_new_tokens)
+        vocabulary = self._model.config.vocab_size
+        sampler = Sampler(sampling, self._tokenizer, vocabulary, self._device, len(prompt))
+        streamer = TokenStreamer(self._tokenizer, sampler, sampling.stop, ticket, emit)
+        prefill = PrefillProgress(len(prompt), self._chunk, emit)
+        ticket.check()
+        with self._computing(ticket, prefill.entered):
+            try:
+                self._run(prompt, room, sampler, streamer)
+            except StopStringFound:
+                log.debug("a stop string ended the answer")
+        streamer.finish()
+
+    def score(self, token_ids: tuple[int, ...], ticket: Ticket) -> list[float]:
+        """Natural-log probability of each token after the first: n - 1 values."""
+        refuse_long_text(len(token_ids), self.info.max_context)
+        ids = torch.tensor([token_ids], device=self._device)
+        cache = DynamicCache(config=self._model.config)
+        values: list[float] = []
+        with self._computing(ticket, lambda _: None):
+            for start in range(0, len(token_ids) - 1, SCORED_AT_ONCE):
+                part = ids[:, start : min(start + SCORED_AT_ONCE, len(token_ids) - 1)]
+                logits = self._model(part, past_key_values=cache, use_cache=True).logits[0]
+                logprobs = torch.log_softmax(logits.float(), dim=-1)
+                following = ids[0, start + 1 : start + 1 + part.shape[1], None]
+                found = logprobs.gather(1, following)[:, 0]
+                if not bool(torch.isfinite(found).all()):
+                    raise GenerationFailed(NOT_FINITE)
+                values += found.tolist()
+        return values
+
+    def warm_up(self) -> None:
+        """A short greedy answer: quantised weights are repacked by the first forward pass, and
+        a checkpoint that computes no numbers shows now. Raises what generate raises."""
+        hello = GenerationRequest("warm-up", (Message("user", "Hello!"),), GREEDY)
+        self.generate(hello, Ticket(), lambda _: None)
+
+    def unload(self) -> None:
+        """Free everything. The model cannot be used afterwards."""
+        del self._model, self._hooks
+        devices.give_back()
+
+    @contextmanager
+    def _computing(self, ticket: Ticket, entered: Callable[[int], None]) -> Iterator[None]:
+        # OpenMP keeps this number for each thread that computes.
+        torch.set_num_threads(self._threads)
+        with self._hooks.watching(ticket, entered), torch.inference_mode():
+            yield
+
+    def _run(self, prompt: list[int], room: int, sampler: Sampler, streamer: TokenStreamer) -> None:
+        ids = torch.tensor([prompt], device=self._device)
+        settings = GenerationConfig(
+            max_new_tokens=room,
+            do_sample=False,  # the sampler draws; what it leaves has one possible token
+            eos_token_id=list(self.info.stop_ids),
+            pad_token_id=self.info.stop_ids[0],
+            use_cache=True,
+            prefill_chunk_size=self._chunk if len(prompt) > self._chunk else None,
+        )
+        self._model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            generation_config=settings,
+            logits_processor=LogitsProcessorList([sampler]),
+            streamer=streamer,
+        )
+
+
+def load_model(plan: LoadPlan, emit: Emit) -> LoadedModel:
+    """Load `plan` and try it out. Raises CheckpointError, OutOfMemory, DeviceUnusable or
+    EngineCrashed; nothing stays loaded then."""
+    started = time.monotonic()
+    progress = LoadProgress(plan.spec.weights_bytes, emit)
+    progress.taken(0)
+    try:
+        devices.require(plan.device)
+        with devices.Watch(plan.device, progress.taken):
+            loaded = _load(plan)
+    except Exception as error:
+        log.info("the load of %s failed", plan.spec.name, exc_info=error)
+        failure = of_load(error, plan.spec.name)
+    else:
+        devices.give_back()
+        seconds = time.monotonic() - started
+        loaded.info = dataclasses.replace(loaded.info, load_seconds=seconds)
+        progress.taken(plan.spec.weights_bytes)
+        return loaded
+    # Outside `except`: inside it the traceback would still hold the half-loaded model.
+    devices.give_back()
+    raise failure
+
+
+def _notes(plan: LoadPlan, dtype: Dtype, kernel: str) -> tuple[str, ...]:
+    """What people should know of a choice that was made for them."""
+    notes = []
+    if plan.dtype not in (None, dtype):
+        notes.append(f"Quantised weights are computed in {dtype} on this device.")
+    if kernel == "TorchInt8Linear":
+        notes.append("On the CPU, 8-bit weights are rescaled by rows: faster, a little less exact.")
+    if plan.yarn_factor > 1.0:
+        notes.append(
+            f"YaRN factor {plan.yarn_factor:g} is on: short texts may be answered a little worse."
+        )
+    if not has_generation_config(plan.folder):
+        notes.append("This checkpoint names no sampling of its own: the default is greedy.")
+    return tuple(notes)
+
+
+def _load(plan: LoadPlan) -> LoadedModel:
+    tokenizer = ChatTokenizer.load(Path(plan.folder))
+    config = read_config(plan)
+    dtype = choose_dtype(plan, config)
+    *others, last = candidates(quantization(config), plan.device)
+    for kernel in others:
+        try:
+            return _try(plan, tokenizer, dtype, kernel)
+        except Exception as error:
+            if is_out_of_memory(error) or isinstance(error, CheckpointError):
+                raise
+            log.warning("kernel %s does not work here: %s", kernel, error)
+        devices.give_back()
+    return _try(plan, tokenizer, dtype, last)
+
+
+def _try(plan: LoadPlan, tokenizer: ChatTokenizer, dtype: Dtype, kernel: str | None) -> LoadedModel:
+    model = LoadedModel(plan, read_model(plan, read_config(plan), dtype, kernel), tokenizer, dtype)
+    model.warm_up()
+    return model

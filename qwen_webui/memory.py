@@ -1,0 +1,234 @@
+"""What a checkpoint will take, and what this machine has: bytes in, bytes out, no torch.
+
+The forecast follows the rule fitted to the rows Qwen's documentation publishes for the 7B models
+(branch v2.5, speed benchmark: A100 80 GB, transformers, batch 1, prompts of 1 to 30,720 tokens and
+2,048 tokens out; worst error 0.11 GiB):
+
+    peak = base + 56 KiB x (prompt + output) + 0.130 MiB x prompt
+    base = 14.27, 8.31, 5.41, 5.28 GiB for 16 bit, GPTQ-Int8, GPTQ-Int4, AWQ-Int4
+
+The first slope is the KV cache (2 x layers x KV heads x head size x 2 bytes is 56 KiB for 7B). The
+second is what a prefill in one piece holds for each prompt token; it is taken as proportional to
+hidden + intermediate size. `base` less the weights is at most 0.23 GiB, taken for every size. For
+AWQ it is too little to hold a CUDA context, so the published rows leave that out and it is added
+here. Nothing is measured by this module: it forecasts before a load, the worker measures after.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import psutil
+import pynvml
+
+from qwen_webui.errors import DeviceUnusable, SettingsError
+from qwen_webui.types import (
+    CheckpointSpec,
+    Device,
+    MemoryForecast,
+    MemoryUse,
+    ModelShape,
+    Precision,
+)
+
+GIB = 2**30
+MIB = 2**20
+DEFAULT_CONTEXT = 8_192
+STEP = 256
+YARN_FACTOR = 4
+
+PREFILL_BYTES_7B = 0.130 * MIB
+WIDTH_7B = 3_584 + 18_944
+BASE_OVERHEAD = round(0.23 * GIB)
+# The driver's context and kernels' code on the card; reserved before the first tensor.
+CUDA_CONTEXT = GIB // 2
+# The worker's own code and libraries, resident on a machine without a card.
+CPU_PROCESS = GIB // 2
+# On a CPU the kernels repack quantised weights at the first forward pass; until that is done old
+# and new are held together. Times the quantised part of the file, without the 16-bit embeddings:
+# about 3 for 4 bit; 8 bit peaked at 2 to 3.8 (a 537 M model), of which 3.5 is taken.
+CPU_REPACK: dict[Precision, float] = {
+    "fp16": 1.0,
+    "gptq-int8": 3.5,
+    "gptq-int4": 3.0,
+    "awq-int4": 3.0,
+}
+# A CPU reads all weights once a token: above this, answers come slower than one reads.
+CPU_COMFORT = 4 * GIB
+PREFERRED_SIZES = ("7B", "1.5B", "0.5B")
+FREE_LICENCE = "Apache-2.0"
+
+
+def kv_bytes(shape: ModelShape, context: int, element_bytes: int = 2) -> int:
+    """Bytes of KV cache for `context` tokens."""
+    return shape.kv_elements_per_token * context * element_bytes
+
+
+def forecast(
+    spec: CheckpointSpec, *, context: int, device: Device, free: int, total: int
+) -> MemoryForecast:
+    """What `spec` will take at its peak with `context` tokens, all of them prompt. Bytes."""
+    shape = spec.shape
+    on_cpu = device == "cpu"
+    embeddings = 2 * shape.vocabulary * shape.hidden * (1 if shape.tied_embeddings else 2)
+    packed = max(0, spec.weights_bytes - embeddings)
+    repack = round(packed * (CPU_REPACK[spec.precision] - 1.0)) if on_cpu else 0
+    # A CPU without 16-bit arithmetic keeps cache and activations in 32 bits.
+    width = 4 if on_cpu else 2
+    prefill = PREFILL_BYTES_7B * (shape.hidden + shape.intermediate) / WIDTH_7B * width / 2
+    overhead = BASE_OVERHEAD + (CPU_PROCESS if on_cpu else CUDA_CONTEXT)
+    if spec.family == "demo":
+        # The share of `base` that grows with a model: a few megabytes of weights need none of it.
+        overhead -= BASE_OVERHEAD
+    return MemoryForecast(
+        weights=spec.weights_bytes + repack,
+        kv_cache=kv_bytes(shape, context, width),
+        activations=round(prefill * context),
+        overhead=overhead,
+        context=context,
+        free=free,
+        total=total,
+        device=device,
+    )
+
+
+def default_context(
+    spec: CheckpointSpec, *, free: int, total: int, device: Device, wanted: int | None
+) -> int:
+    """Tokens of context to load with: `wanted`, else the smaller of 8,192 and what fits.
+
+    At least one step of 256, so that the forecast can say by how much a model does not fit.
+    Raises SettingsError for a `wanted` that the model cannot be stretched to.
+    """
+    own = spec.shape.context_length
+    if wanted is not None:
+        longest = own * YARN_FACTOR if spec.family in ("qwen2.5", "local") else own
+        if wanted > longest:
+            raise SettingsError(
+                f"A context of {wanted:,} tokens is more than {spec.title} can have: {own:,} as "
+                f"trained, at most {longest:,}. Set --max-context to {longest} or less.",
+                param="max_context",
+            )
+        return wanted
+    context = min(DEFAULT_CONTEXT, own)
+    while (
+        context > STEP
+        and not forecast(spec, context=context, device=device, free=free, total=total).fits
+    ):
+        context -= STEP
+    return max(context, min(STEP, own))
+
+
+def recommend(
+    specs: Iterable[CheckpointSpec],
+    *,
+    free: int,
+    total: int,
+    device: Device,
+    context: int = DEFAULT_CONTEXT,
+) -> CheckpointSpec | None:
+    """The best real checkpoint that fits into `free` with `context` tokens, or None.
+
+    7B in the best precision that fits, else a smaller size; on a CPU only what answers at reading
+    speed. Only checkpoints under Apache-2.0: one click must not accept other terms.
+    """
+    usable = [
+        spec
+        for spec in specs
+        if spec.family == "qwen2.5"
+        and spec.licence == FREE_LICENCE
+        and not (device == "cpu" and spec.weights_bytes > CPU_COMFORT)
+        and forecast(spec, context=context, device=device, free=free, total=total).fits
+    ]
+    ranked = [spec for spec in usable if spec.size in PREFERRED_SIZES]
+    return min(ranked, key=_rank, default=None)
+
+
+def _rank(spec: CheckpointSpec) -> tuple[int, int]:
+    order: tuple[Precision, ...] = ("fp16", "gptq-int8", "gptq-int4", "awq-int4")
+    return PREFERRED_SIZES.index(spec.size), order.index(spec.precision)
+
+
+def machine_memory(device: Literal["auto", "cuda", "cpu"]) -> MemoryUse:
+    """What the device has, asked of the driver (NVML) or the system; no engine is counted.
+
+    `auto` is the first card the driver shows, else the CPU. Raises DeviceUnusable when a card was
+    asked for and there is none, or when one is there whose memory cannot be read.
+    """
+    if device != "cpu":
+        card = _card()
+        if card is not None:
+            return card
+        if device == "cuda":
+            raise DeviceUnusable(
+                "--device cuda was asked for, but the NVIDIA driver shows no card to this "
+                "program. Install the driver, or start with --device cpu."
+            )
+    system = psutil.virtual_memory()
+    limit, used = _container_memory()
+    total = min(system.total, limit) if limit else system.total
+    free = min(system.available, limit - used) if limit else system.available
+    return MemoryUse("cpu", "CPU", 0, max(0, free), total)
+
+
+def _card() -> MemoryUse | None:
+    """The card CUDA would take first, as NVML sees it; None without driver or card."""
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        handle = _first_handle(os.environ.get("CUDA_VISIBLE_DEVICES"))
+        if handle is None:
+            return None
+        name = pynvml.nvmlDeviceGetName(handle)
+        try:
+            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        except pynvml.NVMLError as error:
+            raise DeviceUnusable(
+                f"The NVIDIA driver shows {name}, but its memory cannot be read ({error}), so "
+                "nothing can be said about what fits. Check it with nvidia-smi, or start with "
+                "--device cpu."
+            ) from error
+        return MemoryUse("cuda", str(name), 0, int(memory.free), int(memory.total))
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _first_handle(visible: str | None) -> object | None:
+    """The NVML handle of CUDA's device 0; `visible` is CUDA_VISIBLE_DEVICES."""
+    count = pynvml.nvmlDeviceGetCount()
+    first = "0" if visible is None else visible.split(",")[0].strip()
+    handle: object
+    if first.isdigit():
+        handle = pynvml.nvmlDeviceGetHandleByIndex(int(first)) if int(first) < count else None
+        return handle
+    if not first.startswith(("GPU-", "MIG-")):
+        return None
+    for index in range(count):
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        if str(pynvml.nvmlDeviceGetUUID(handle)).startswith(first):
+            return handle
+    if not first.startswith("MIG-"):
+        return None
+    handle = pynvml.nvmlDeviceGetHandleByUUID(first)
+    return handle
+
+
+def _container_memory(root: Path = Path("/sys/fs/cgroup")) -> tuple[int, int]:
+    """Limit and use of this container (cgroup version 2) in bytes; 0, 0 without a limit."""
+    try:
+        limit = (root / "memory.max").read_text().strip()
+        used = int((root / "memory.current").read_text())
+        cache = [
+            int(line.split()[1])
+            for line in (root / "memory.stat").read_text().splitlines()
+            if line.startswith("inactive_file ")
+        ]
+    except (OSError, ValueError):
+        return 0, 0
+    # Pages of files that nobody uses are given back as soon as memory is short.
+    return (int(limit), used - sum(cache)) if limit.isdigit() else (0, 0)

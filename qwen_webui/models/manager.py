@@ -1,0 +1,208 @@
+"""ModelManager: the one door to the model for the page, the API and the command line.
+
+Lends the engine in a fair line (line.py), swaps it (swap.py), repairs it (recovery.py), and says
+what it does (board.py). Knows nothing of prompts, personas or HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from typing import Literal
+
+from qwen_webui.checkpoints import Library
+from qwen_webui.engines.base import Engine, EngineLoader
+from qwen_webui.errors import (
+    DeviceUnusable,
+    EngineCrashed,
+    EngineTimeout,
+    ModelNotReady,
+    ModelSwitching,
+    ShuttingDown,
+    WebUIError,
+)
+from qwen_webui.models.board import Board
+from qwen_webui.models.line import Line, Ticket
+from qwen_webui.models.recovery import Recovery
+from qwen_webui.models.slot import EngineSlot
+from qwen_webui.models.swap import Swapper
+from qwen_webui.tokens import ChatTokenizer
+from qwen_webui.types import (
+    CheckpointSpec,
+    Dtype,
+    Finished,
+    GenerationEvent,
+    GenerationRequest,
+    MemoryForecast,
+    MemoryUse,
+    ModelStatus,
+    Queued,
+    SwapReport,
+)
+
+SHUTTING_DOWN = "The server is shutting down. Send the request again in a moment."
+RETRY_AFTER_LOAD = 5  # seconds; a load's end is not known beforehand
+
+
+class ModelManager:
+    """Holds at most one engine at a time.
+
+    A request while a checkpoint is swapped or its process is replaced waits in line, because
+    something that serves will be there; before the first load, or after a failed one, it is
+    refused with ModelNotReady.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        loader: EngineLoader,
+        *,
+        device: Literal["auto", "cuda", "cpu"],
+        dtype: Literal["auto"] | Dtype,
+        max_context: int | None,
+        max_running: int,
+        max_waiting: int,
+        queue_timeout: float,
+        drain_seconds: float,
+    ) -> None:
+        self._loader = loader
+        self._library = library
+        self._board = Board()
+        self._line = Line(max_running, max_waiting, queue_timeout, self._counted)
+        wanted = None if dtype == "auto" else dtype
+        self._slot = EngineSlot(loader, device, wanted, max_context)
+        self._swapper = Swapper(library, self._slot, self._line, self._board, drain_seconds)
+        self._recovery = Recovery(self._slot, self._line, self._board)
+        self._stopping = False
+
+    def status(self) -> ModelStatus:
+        """The state now."""
+        return self._board.now
+
+    async def changed(self, seen: ModelStatus) -> ModelStatus:
+        """The state, as soon as it is another than `seen`."""
+        return await self._board.changed(seen)
+
+    def tokenizer(self) -> ChatTokenizer:
+        """Of the checkpoint that serves or is about to; raises ModelNotReady without one."""
+        if self._slot.held is None:
+            raise self._not_ready()
+        return self._slot.held.tokenizer
+
+    async def memory(self) -> MemoryUse:
+        """Measured now."""
+        return await self._slot.memory()
+
+    async def forecasts(self) -> tuple[tuple[CheckpointSpec, MemoryForecast], ...]:
+        """Every known checkpoint with what it would take, were the loaded one unloaded."""
+        room = await self._slot.room()
+        return tuple((spec, self._slot.forecast(spec, room)) for spec in self._library.all())
+
+    async def load(self, name: str, *, wait_turn: bool = True) -> SwapReport:
+        """Load `name` and wait for it; a caller who goes away does not stop it. Raises the reason
+        of a failure (the checkpoint before is loaded again then), NotFound, and Conflict when
+        another load is under way and `wait_turn` is False, or when it was cancelled."""
+        return await asyncio.shield(self._swapper.begin(name, wait_turn=wait_turn))
+
+    def start_load(self, name: str, *, notes: tuple[str, ...] = (), wait_turn: bool = True) -> None:
+        """Begin to load `name`; the state says so at once and tells how it ended. `notes` are
+        what the user should know of the choice. Raises NotFound and Conflict as `load`."""
+        self._swapper.begin(name, notes, wait_turn=wait_turn)
+
+    def fail(self, error: WebUIError) -> None:
+        """Show why nothing can be served, when it never came to a load."""
+        self._board.post(state="failed", error=error.message, error_code=error.code)
+
+    async def cancel_load(self) -> None:
+        """Give up the load under way and wait until the checkpoint before is back."""
+        task = self._swapper.cancel()
+        if task is not None:
+            await asyncio.wait((task,))
+
+    async def unload(self) -> None:
+        """Drain, then unload; nothing is served afterwards."""
+        await asyncio.shield(self._swapper.unload())
+
+    @asynccontextmanager
+    async def lease(self, queued: Callable[[int], None] | None = None) -> AsyncIterator[Engine]:
+        """The engine, shared with at most `max_running` - 1 others; `queued` is told the place in
+        line whenever it changes. Raises Overloaded, QueueTimeout, ModelNotReady, ShuttingDown."""
+        ticket = self._join()
+        try:
+            while place := await self._line.step(ticket):
+                if queued is not None:
+                    queued(place)
+            engine = self._lend()
+            with self._watched(engine):
+                yield engine
+        finally:
+            self._line.leave(ticket)
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        """Queued* and then the engine's events; closing the generator cancels wherever it is.
+        Raises what `lease` and the engine raise; a dead engine is replaced in the background."""
+        ticket = self._join()
+        try:
+            while place := await self._line.step(ticket):
+                yield Queued(place)
+            engine = self._lend()
+            with self._watched(engine):
+                async with aclosing(engine.stream(request)) as events:
+                    async for event in events:
+                        if isinstance(event, Finished):
+                            self._recovery.worked()
+                        yield event
+        finally:
+            self._line.leave(ticket)
+
+    async def drain(self, seconds: float) -> None:
+        """Refuse what is new and what waits, let what runs finish for `seconds`, then cut it."""
+        self._stopping = True
+        self._line.close(ShuttingDown(SHUTTING_DOWN, retry_after=RETRY_AFTER_LOAD))
+        await self._swapper.stop()
+        await self._recovery.stop()
+        if not await self._line.idle(seconds) and self._slot.engine is not None:
+            await self._slot.engine.close()
+            self._line.cut()
+
+    async def close(self) -> None:
+        """End everything now. Closing twice is harmless."""
+        await self.drain(0)
+        await self._loader.close()
+
+    def _join(self) -> Ticket:
+        if self._board.now.info is None and not self._stopping:
+            raise self._not_ready()
+        return self._line.join()
+
+    def _lend(self) -> Engine:
+        if self._slot.engine is None:
+            raise self._not_ready()
+        return self._slot.engine
+
+    @contextmanager
+    def _watched(self, engine: Engine) -> Iterator[None]:
+        """Notice a death while `engine` is lent, and name the reason of a cut."""
+        try:
+            yield
+        except (EngineCrashed, EngineTimeout, DeviceUnusable) as error:
+            self._recovery.crashed(engine, error)
+            raise
+        except ModelSwitching as error:
+            if self._stopping:
+                raise ShuttingDown(SHUTTING_DOWN, retry_after=RETRY_AFTER_LOAD) from error
+            raise
+
+    def _not_ready(self) -> ModelNotReady:
+        status = self.status()
+        if status.state == "failed":
+            message = f"No model is loaded: {status.error}"
+        elif status.target is not None:
+            message = f"{status.target} is being loaded. Try again when it is ready."
+        else:
+            message = "No model is loaded. Load one on the page or with POST /api/models/load."
+        return ModelNotReady(message, retry_after=RETRY_AFTER_LOAD)
+
+    def _counted(self) -> None:
+        self._board.post(running=self._line.running, waiting=self._line.waiting)

@@ -1,0 +1,5 @@
+"""Chat templates and token counts from a checkpoint's own files, without transformers."""
+
+from qwen_webui.tokens.tokenizer import ChatTokenizer, IncrementalDecoder
+
+__all__ = ["ChatTokenizer", "IncrementalDecoder"]

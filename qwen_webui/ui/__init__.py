@@ -1,0 +1,1 @@
+"""The page: Gradio Blocks at "/", its own small routes under /ui, and its texts."""

@@ -1,0 +1,43 @@
+// Events of our own HTML on their way to Python: a value goes into a hidden box of Gradio's and
+// Enter is pressed there. One box an event, see parts.hidden_event.
+
+export const words = (key, values = {}) =>
+  (window.qw.words[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+
+export function tell(event, value = "") {
+  const box = document.querySelector(`#qw-do-${event} textarea, #qw-do-${event} input`);
+  if (!box) return false;
+  put(box, String(value));
+  box.dispatchEvent(new KeyboardEvent("keypress", { key: "Enter", bubbles: true }));
+  return true;
+}
+
+// As if someone had typed it: Gradio hears of it.
+export function put(box, text) {
+  box.value = text;
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+export const textBox = () => document.querySelector("#qw-text textarea");
+
+export const conversation = () =>
+  document.querySelector("#qw-conversations .qw-list")?.dataset.current ?? "";
+
+// One of our own routes, relative to the page, so that a proxy's prefix is kept.
+export async function ask(path) {
+  const response = await fetch(`./ui/${path}`, { credentials: "same-origin" });
+  if (!response.ok) throw new Error(`${response.status} for ${path}`);
+  return response;
+}
+
+// Said to those who listen to the page instead of looking at it.
+export function announce(text) {
+  let region = document.getElementById("qw-live");
+  if (!region) {
+    region = document.createElement("div");
+    region.id = "qw-live";
+    region.setAttribute("role", "status");
+    document.body.append(region);
+  }
+  region.textContent = text;
+}

@@ -1,0 +1,11 @@
+// The page's own script: starts the rooms beside it. Gradio draws the components; these files do
+// what Gradio has no component for. No eval and nothing from another host.
+import { startBar } from "./bar.js";
+import { startChat } from "./chat.js";
+import { startFrame } from "./frame.js";
+import { startSide } from "./side.js";
+
+startFrame();
+startSide();
+startChat();
+startBar();

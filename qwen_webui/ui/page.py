@@ -1,0 +1,205 @@
+"""Puts the page together: components in their places, events to their handlers, onto the API's app.
+
+A new tab is one file with its components and handlers, and its lines here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI
+
+from qwen_webui.services import Services
+from qwen_webui.ui.answering import Answers
+from qwen_webui.ui.chat_tab import ChatHandlers, build_chat
+from qwen_webui.ui.conversations import SidebarHandlers, build_sidebar
+from qwen_webui.ui.desk import Desk
+from qwen_webui.ui.document import TITLE, PageDocument
+from qwen_webui.ui.form import CUSTOM
+from qwen_webui.ui.model_bar import ModelHandlers, build_model
+from qwen_webui.ui.parts import Parts
+from qwen_webui.ui.persona_panel import PersonaHandlers, build_persona
+from qwen_webui.ui.routes import page_routes
+from qwen_webui.ui.sampling_panel import SamplingHandlers, build_sampling
+from qwen_webui.ui.shell import brand, panel_head, side_foot, top_bar
+from qwen_webui.ui.texts import AllTexts
+from qwen_webui.ui.theme import build_theme
+
+# Our own line (the manager's) is the one that waits; this one only keeps memory bounded.
+QUEUE_FACTOR, QUEUE_SPARE = 4, 64
+# Seconds: how often files that were given to the page are looked at, and how long they stay.
+UPLOADS_CHECKED, UPLOADS_KEPT = 3_600, 86_400
+
+
+def build_page(services: Services, texts: AllTexts | None = None) -> gr.Blocks:
+    """The page for `services`, not yet mounted anywhere."""
+    texts = texts or AllTexts()
+    i18n = translations(texts)
+    demo: gr.Blocks
+    with gr.Blocks(
+        title=TITLE,
+        analytics_enabled=False,
+        fill_width=True,
+        delete_cache=(UPLOADS_CHECKED, UPLOADS_KEPT),
+    ) as demo:
+        desk = _lay_out(services, texts, i18n)
+        _connect(demo, desk)
+    settings = services.settings
+    room = settings.max_running + settings.max_waiting
+    demo.queue(
+        max_size=QUEUE_FACTOR * room + QUEUE_SPARE, default_concurrency_limit=None, api_open=False
+    )
+    # Gradio would sum up its records with pandas after each event.
+    demo._queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
+    return demo
+
+
+def mount_page(api: FastAPI, services: Services) -> FastAPI:
+    """Serve the page at "/" of `api`, beside its own routes."""
+    texts = AllTexts()
+    demo = build_page(services, texts)
+    api.include_router(page_routes(services, texts))
+    gr.mount_gradio_app(
+        api,
+        demo,
+        path="/",
+        theme=build_theme(),
+        i18n=translations(texts),
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        mcp_server=False,
+        pwa=False,
+        show_error=False,
+    )
+    # Only a launched page checks the paths of files; mounting does not launch.
+    demo.has_launched = True
+    api.add_middleware(PageDocument, texts=texts)
+    return api
+
+
+def translations(texts: AllTexts) -> gr.I18n:
+    """Our texts as Gradio's, which the browser looks up; whole pieces of the frame too."""
+    by_language = {}
+    for language, tag in (("en", "en"), ("zh", "zh-CN")):
+        t = texts["zh" if language == "zh" else "en"]
+        frame = {
+            "frame.brand": brand(t),
+            "frame.foot": side_foot(t),
+            "frame.top": top_bar(t),
+            "frame.panel": panel_head(t),
+        }
+        by_language[tag] = {**t.all(), **frame}
+    return gr.I18n(**by_language)
+
+
+def _lay_out(services: Services, texts: AllTexts, i18n: gr.I18n) -> Desk:
+    english = texts["en"]
+    every = services.personas.all()
+    choices = [(p.name["en"], p.id) for p in every]
+    first = every[0].id if every else CUSTOM
+    with gr.Row(elem_id="qw-app"):
+        with gr.Column(elem_id="qw-side"):
+            _piece(i18n("frame.brand"))
+            sidebar = build_sidebar(i18n)
+            _piece(i18n("frame.foot"))
+        with gr.Column(elem_id="qw-main"):
+            _piece(i18n("frame.top"))
+            chat = build_chat(i18n)
+        with gr.Column(elem_id="qw-panel"):
+            _piece(i18n("frame.panel"))
+            persona = build_persona([*choices, (english("persona.custom"), CUSTOM)], first, i18n)
+            sampling = build_sampling(i18n)
+    parts = Parts(sidebar, chat, persona, sampling, build_model())
+    return Desk(services, texts, Answers(services.assistant, services.manager), parts)
+
+
+def _piece(value: object) -> gr.Markdown:
+    """A part of the frame, ours to the letter."""
+    return gr.Markdown(value, sanitize_html=False, latex_delimiters=[])  # type: ignore[arg-type]
+
+
+def _connect(demo: gr.Blocks, desk: Desk) -> None:
+    parts = desk.parts
+    chat, side, persona, sampling = parts.chat, parts.sidebar, parts.persona, parts.sampling
+    everything = _outputs(parts)
+    sliders = [sampling.base, *sampling.sliders]
+    role = [persona.persona, persona.system]
+    form = [chat.conversation, *role, *sliders, sampling.seed]
+
+    def on(event: Callable[..., Any], handler: Any, inputs: Sequence[Any], **how: Any) -> None:
+        event(
+            handler,
+            list(inputs),
+            how.pop("outputs", everything),
+            show_progress="hidden",
+            api_visibility="private",
+            trigger_mode=how.pop("trigger_mode", "multiple"),
+            **how,
+        )
+
+    talk = ChatHandlers(desk)
+    on(demo.load, SidebarHandlers(desk).load_page, sliders)
+    on(chat.text.submit, talk.send, [chat.text, chat.editing, *form])
+    on(chat.send.click, talk.send, [chat.text, chat.editing, *form])
+    on(chat.stop.click, talk.stop, [], outputs=None, queue=False)
+    on(chat.regenerate.submit, talk.regenerate, [chat.regenerate, *form])
+    on(chat.example.submit, talk.example, [chat.example, *form])
+    on(chat.edit.submit, talk.edit, [chat.edit, chat.conversation])
+    on(chat.edit_cancel.submit, talk.edit_cancel, [])
+    on(chat.clear.submit, talk.clear, [chat.conversation])
+    measured = [chat.meter, persona.cost]
+    on(
+        chat.text.change,
+        talk.measure,
+        [chat.text, chat.conversation, *role],
+        outputs=measured,
+        trigger_mode="always_last",
+    )
+    demo.unload(talk.left)
+    _connect_panels(on, desk, [chat.conversation, *role, *sliders], role, sliders)
+    listed = SidebarHandlers(desk)
+    here = [chat.conversation, side.search]
+    on(side.new.click, listed.new, [])
+    on(side.open.submit, listed.open, [side.open, *sliders])
+    on(side.search.change, listed.search, here[::-1], trigger_mode="always_last")
+    on(side.rename.submit, listed.rename, [side.rename, *here])
+    on(side.delete.submit, listed.delete, [side.delete, *here])
+
+
+def _connect_panels(
+    on: Callable[..., None],
+    desk: Desk,
+    context: Sequence[Any],
+    role: Sequence[Any],
+    sliders: Sequence[Any],
+) -> None:
+    parts = desk.parts
+    who, how, model = PersonaHandlers(desk), SamplingHandlers(desk), ModelHandlers(desk)
+    on(parts.persona.persona.input, who.choose, context)
+    # "input" would miss what is pasted, deleted or composed: gradio sees keys alone.
+    on(
+        parts.persona.system.change,
+        who.write,
+        [parts.chat.conversation, *role],
+        trigger_mode="always_last",
+    )
+    on(parts.sampling.reset.click, how.reset, role)
+    on(parts.model.load.submit, model.load, [parts.model.load], outputs=None)
+    on(parts.model.cancel.submit, model.cancel, [], outputs=None)
+    on(parts.model.refresh.submit, model.refresh, context)
+
+
+def _outputs(parts: Parts) -> list[Any]:
+    """Whatever a handler may fill; each fills what it names."""
+    chat, persona, sampling = parts.chat, parts.persona, parts.sampling
+    return [
+        *(chat.chat, chat.banner, chat.text, chat.send, chat.stop, chat.meter),
+        *(chat.conversation, chat.editing, parts.sidebar.list),
+        *(persona.persona, persona.note, persona.system, persona.cost),
+        *(*sampling.sliders, sampling.seed, sampling.defaults, sampling.base),
+    ]

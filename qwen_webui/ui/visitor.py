@@ -1,0 +1,56 @@
+"""Who looks at the page and in which language, from the request alone.
+
+The owner cookie is set by the outer access layer; nothing here sets or trusts anything else.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from qwen_webui.errors import NotFound
+from qwen_webui.personas import Language
+
+OWNER_COOKIE = "qw_owner"
+LANGUAGE_COOKIE = "qw_lang"
+_OWNER = re.compile(r"[0-9a-f]{32}")
+_CHINESE = re.compile(r"\s*zh\b", re.IGNORECASE)
+_ENGLISH = re.compile(r"\s*en\b", re.IGNORECASE)
+
+
+class HasHeaders(Protocol):
+    """What a gr.Request and a starlette Request have in common."""
+
+    @property
+    def headers(self) -> object: ...
+
+    @property
+    def cookies(self) -> object: ...
+
+
+def owner_of(request: HasHeaders) -> str:
+    """The visitor's owner id (32 hex digits). Raises NotFound when the browser sent none."""
+    state = getattr(request, "state", None)
+    owner = getattr(state, "owner", None) or _mapping(request.cookies).get(OWNER_COOKIE, "")
+    if not isinstance(owner, str) or not _OWNER.fullmatch(owner):
+        raise NotFound("The browser sent no owner cookie; allow cookies here.", code="no_owner")
+    return owner
+
+
+def language_of(request: HasHeaders) -> Language:
+    """The language chosen with the switch, else the first of the browser's that the page has."""
+    chosen = _mapping(request.cookies).get(LANGUAGE_COOKIE)
+    if chosen == "zh":
+        return "zh"
+    if chosen == "en":
+        return "en"
+    for wish in _mapping(request.headers).get("accept-language", "").split(","):
+        if _CHINESE.match(wish):
+            return "zh"
+        if _ENGLISH.match(wish):
+            return "en"
+    return "en"
+
+
+def _mapping(value: object) -> dict[str, str]:
+    return {str(k).lower(): str(v) for k, v in dict(value).items()}  # type: ignore[call-overload]

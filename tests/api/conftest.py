@@ -1,0 +1,92 @@
+"""The API behind its access layer on a real port, with the scripted engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+import uvicorn
+
+from qwen_webui.api.access import AccessLayer
+from qwen_webui.api.connection import GuardedProtocol
+from qwen_webui.api.routes import build_api
+from qwen_webui.chat import Assistant
+from qwen_webui.checkpoints import Library
+from qwen_webui.engines.scripted import ScriptedLoader
+from qwen_webui.personas import Personas, builtin_folder
+from qwen_webui.server import Server, bind
+from qwen_webui.services import Services, close_services
+from qwen_webui.settings import Settings
+from qwen_webui.store import Store
+from tests.serving import FakeLibrary, make_manager
+
+
+@dataclass
+class Served:
+    """A server, everything behind it, and a client in front of it."""
+
+    client: httpx.AsyncClient
+    services: Services
+    library: FakeLibrary
+    loader: ScriptedLoader
+    port: int
+
+    async def generate(self, prompt: str = "Hi", **fields: Any) -> httpx.Response:
+        return await self.client.post("/api/generate", json={"prompt": prompt, **fields})
+
+
+@asynccontextmanager
+async def serving(
+    tmp_path: Path,
+    loader: ScriptedLoader | None = None,
+    *,
+    load: bool = True,
+    log_prompts: bool = False,
+    **changes: Any,
+) -> AsyncIterator[Served]:
+    """`changes` are the manager's; `one` is loaded unless `load` is False."""
+    loader = loader or ScriptedLoader()
+    library = FakeLibrary(tmp_path / "tokenizer")
+    manager = make_manager(library, loader, **changes)
+    personas = Personas.load(builtin_folder())
+    services = Services(
+        Settings(data_dir=tmp_path, log_prompts=log_prompts),
+        cast(Library, library),
+        manager,
+        personas,
+        Assistant(manager, personas),
+        await Store.open(tmp_path / "store.sqlite3"),
+    )
+    if load:
+        await manager.load("one")
+    listener = bind("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    app = AccessLayer(build_api(services), services)
+    config = uvicorn.Config(
+        app, http=GuardedProtocol, ws="none", log_config=None, timeout_graceful_shutdown=1
+    )
+    server = Server(config)
+    running = asyncio.create_task(server.serve([listener]))
+    try:
+        # More connections than any test opens at once.
+        limits = httpx.Limits(max_connections=100)
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", timeout=30, limits=limits
+        ) as client:
+            yield Served(client, services, library, loader, port)
+    finally:
+        server.should_exit = True
+        await running
+        await close_services(services)
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    async with serving(tmp_path) as parts:
+        yield parts

@@ -1,0 +1,234 @@
+"""The promises of engines/base.py, held by every engine."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from qwen_webui.engines.base import Engine, EngineLoader
+from qwen_webui.engines.process import ProcessLoader
+from qwen_webui.engines.scripted import Script, ScriptedLoader
+from qwen_webui.errors import (
+    CheckpointError,
+    ContextLengthExceeded,
+    InvalidRequest,
+    ModelSwitching,
+    WebUIError,
+)
+from qwen_webui.tokens import ChatTokenizer
+from qwen_webui.types import Finished, LoadPlan, Progress, TextDelta
+from tests.engines.asking import endless, first_delta, reply, request
+from tests.engines.checkpoints import plan
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SCRIPT = Script(words=tuple(f"word{place}" for place in range(400)), delay=0.002)
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["scripted", "process"])
+async def loader(request: pytest.FixtureRequest) -> AsyncIterator[EngineLoader]:
+    """One of each kind, kept for all tests of this module."""
+    found: EngineLoader = ScriptedLoader(SCRIPT)
+    if request.param == "process":
+        found = ProcessLoader(stall_seconds=60)
+    yield found
+    await found.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def engine(loader: EngineLoader, tiny: Path) -> AsyncIterator[Engine]:
+    """Freshly loaded."""
+    found = await loader.load(plan(tiny), lambda _: None)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+def tokenizer(tiny: Path) -> ChatTokenizer:
+    return ChatTokenizer.load(tiny)
+
+
+async def test_events_come_in_order_and_counts_are_true(
+    engine: Engine, tokenizer: ChatTokenizer
+) -> None:
+    asked = request(max_new_tokens=20)
+    answer = await reply(engine, asked)
+    kinds = [type(event) for event in answer.events]
+    assert kinds == sorted(kinds, key=[Progress, TextDelta, Finished].index)
+    assert kinds.count(Finished) == 1
+    assert answer.text == tokenizer.decode(answer.ids)
+    assert answer.usage.prompt_tokens == tokenizer.count_chat(asked.messages)
+    assert answer.usage.completion_tokens == len(answer.ids) == 20
+    assert 0 < answer.usage.seconds_to_first_token <= answer.usage.seconds
+
+
+async def test_the_loaded_checkpoint_describes_itself(
+    engine: Engine, tokenizer: ChatTokenizer, tiny: Path
+) -> None:
+    assert engine.checkpoint == plan(tiny).spec == engine.info.checkpoint
+    assert engine.info.stop_ids == tokenizer.stop_ids
+    assert engine.info.max_context == plan(tiny).max_context
+    assert (engine.info.device, engine.info.dtype) == ("cpu", "float32")
+    assert None not in dataclasses.astuple(engine.info.defaults)[:7]
+    assert engine.info.kernel and engine.info.weights_bytes > 0 and engine.info.load_seconds > 0
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7])
+async def test_max_new_tokens_ends_with_length(engine: Engine, limit: int) -> None:
+    answer = await reply(engine, request(max_new_tokens=limit))
+    assert (len(answer.ids), answer.reason) == (limit, "length")
+
+
+async def test_a_full_context_ends_with_length(loader: EngineLoader, tiny: Path) -> None:
+    asked = request(max_new_tokens=100)
+    prompt = ChatTokenizer.load(tiny).count_chat(asked.messages)
+    small = await loader.load(plan(tiny, max_context=prompt + 5), lambda _: None)
+    try:
+        answer = await reply(small, asked)
+        assert (len(answer.ids), answer.reason) == (5, "length")
+        longer = request(asked.messages[0].content + " sea" * 10)
+        with pytest.raises(ContextLengthExceeded) as refused:
+            await reply(small, longer)
+        wanted = ChatTokenizer.load(tiny).count_chat(longer.messages)
+        assert str(wanted) in refused.value.message
+        assert str(prompt + 5) in refused.value.message
+        with pytest.raises(ContextLengthExceeded):
+            await small.score(range(prompt + 6))
+    finally:
+        await small.close()
+
+
+async def test_stop_strings_across_tokens_never_show(engine: Engine) -> None:
+    whole = await reply(engine, request(max_new_tokens=60))
+    start = len(whole.deltas[0].text + whole.deltas[1].text)
+    for stop in {whole.text[start : start + 5], whole.text[-4:-1], whole.text[3:6]}:
+        cut = await reply(engine, request(max_new_tokens=60, stop=("never said!", stop)))
+        assert cut.text == whole.text[: whole.text.index(stop)]
+        assert cut.reason == "stop"
+        assert cut.usage.completion_tokens == len(cut.ids) <= 60
+
+
+async def test_the_beginning_of_a_stop_string_is_not_lost(engine: Engine) -> None:
+    whole = await reply(engine, request(max_new_tokens=30))
+    held = await reply(engine, request(max_new_tokens=30, stop=(whole.text[-3:] + "\x00",)))
+    assert (held.text, held.reason) == (whole.text, whole.reason)
+
+
+async def test_no_message_is_refused(engine: Engine) -> None:
+    with pytest.raises(InvalidRequest):
+        await reply(engine, dataclasses.replace(request(), messages=()))
+
+
+async def test_logprobs_come_for_every_token_when_asked_for(engine: Engine) -> None:
+    assert (await reply(engine, request())).logprobs == []
+    answer = await reply(engine, request(logprobs=1, max_new_tokens=8))
+    assert [found.token_id for found in answer.logprobs] == list(answer.ids)
+    assert all(found.logprob <= 0 and len(found.top) == 1 for found in answer.logprobs)
+
+
+async def test_score_gives_one_value_less_than_tokens(engine: Engine) -> None:
+    values = await engine.score([5, 6, 7, 8, 9])
+    assert len(values) == 4 and all(value < 0 for value in values)
+    assert await engine.score([5]) == []
+    with pytest.raises(InvalidRequest):
+        await engine.score([])
+
+
+async def test_two_at_once_answer_as_if_alone(engine: Engine) -> None:
+    asked = [request("One!", max_new_tokens=40), request("再见。", max_new_tokens=40)]
+    alone = [await reply(engine, one) for one in asked]
+    together = await asyncio.gather(*(reply(engine, one) for one in asked))
+    assert [one.text for one in together] == [one.text for one in alone]
+
+
+async def test_closing_a_stream_leaves_the_engine_usable(engine: Engine) -> None:
+    before = await reply(engine, request())
+    unstarted = engine.stream(request(max_new_tokens=300))
+    await unstarted.aclose()
+    async with aclosing(engine.stream(request(max_new_tokens=300))) as events:
+        await first_delta(events)
+    assert (await reply(engine, request())).text == before.text
+
+
+async def test_a_cancelled_task_closes_its_stream(engine: Engine) -> None:
+    task = asyncio.create_task(reply(engine, request(max_new_tokens=300)))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await reply(engine, request(max_new_tokens=3))).reason == "length"
+
+
+async def test_close_ends_open_streams_and_may_be_called_twice(
+    loader: EngineLoader, tiny: Path
+) -> None:
+    engine = await loader.load(plan(tiny), lambda _: None)
+    async with aclosing(engine.stream(endless(tiny))) as events:
+        await first_delta(events)
+        await asyncio.gather(engine.close(), engine.close())
+        with pytest.raises(ModelSwitching):
+            async for _ in events:
+                pass
+    await engine.close()
+    with pytest.raises(ModelSwitching):
+        await reply(engine, request())
+    with pytest.raises(ModelSwitching):
+        await engine.score([1, 2])
+
+
+async def test_a_failed_load_leaves_nothing_loaded(
+    loader: EngineLoader, tiny: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError):
+        await loader.load(broken_plan(loader, tiny, tmp_path), lambda _: None)
+    repair(loader)
+    engine = await loader.load(plan(tiny), lambda _: None)
+    assert (await reply(engine, request(max_new_tokens=2))).reason == "length"
+    await engine.close()
+
+
+async def test_progress_of_a_load_ends_with_everything(loader: EngineLoader, tiny: Path) -> None:
+    seen: list[Progress] = []
+    engine = await loader.load(plan(tiny), seen.append)
+    await engine.close()
+    total = plan(tiny).spec.weights_bytes
+    assert [seen[0].done, seen[-1].done] == [0, total]
+    assert all(part.total == total and part.unit == "bytes" for part in seen)
+    assert [part.done for part in seen] == sorted(part.done for part in seen)
+
+
+async def test_memory_is_measured_with_and_without_an_engine(
+    loader: EngineLoader, tiny: Path
+) -> None:
+    engine = await loader.load(plan(tiny), lambda _: None)
+    loaded = await loader.memory()
+    await engine.close()
+    empty = await loader.memory()
+    for use in (loaded, empty):
+        assert use.device == "cpu" and 0 < use.used_by_engine < use.total
+        assert 0 < use.free < use.total
+    assert empty.used_by_engine <= loaded.used_by_engine
+
+
+def broken_plan(loader: EngineLoader, tiny: Path, folder: Path) -> LoadPlan:
+    """A plan whose load fails: damaged weights, or a script that says so."""
+    if isinstance(loader, ScriptedLoader):
+        error: WebUIError = CheckpointError("The weights are damaged. Fetch them again.")
+        loader.script = Script(load_error=error)
+        return plan(tiny)
+    for file in tiny.iterdir():
+        data = file.read_bytes()
+        (folder / file.name).write_bytes(data[:-1000] if file.suffix == ".safetensors" else data)
+    return plan(folder)
+
+
+def repair(loader: EngineLoader) -> None:
+    """Back to the script of this module."""
+    if isinstance(loader, ScriptedLoader):
+        loader.script = SCRIPT

@@ -1,0 +1,239 @@
+"""The forecast against the published rows, and what it recommends for real cards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pynvml
+import pytest
+
+from qwen_webui import memory
+from qwen_webui.checkpoints import catalogue
+from qwen_webui.errors import DeviceUnusable, SettingsError
+from qwen_webui.memory import (
+    CUDA_CONTEXT,
+    GIB,
+    default_context,
+    forecast,
+    kv_bytes,
+    machine_memory,
+    recommend,
+)
+from qwen_webui.types import CheckpointSpec, Device, Precision
+
+SPECS = {spec.name: spec for spec in catalogue(Path("/nowhere"))}
+# Qwen documentation, branch v2.5, speed benchmark, transformers, A100 80 GB: input tokens and
+# memory (GiB, though it says GB) with 2,048 tokens of output.
+PUBLISHED: dict[Precision, dict[int, float]] = {
+    "fp16": {1: 14.38, 6_144: 15.38, 14_336: 16.91, 30_720: 19.97},
+    "gptq-int8": {1: 8.42, 6_144: 9.43, 14_336: 10.96, 30_720: 14.01},
+    "gptq-int4": {1: 5.52, 6_144: 6.52, 14_336: 8.05, 30_720: 11.11},
+    "awq-int4": {1: 5.39, 6_144: 6.39, 14_336: 7.92, 30_720: 10.98},
+}
+
+
+def seven(precision: Precision) -> CheckpointSpec:
+    return SPECS["qwen2.5-7b-instruct" + ("" if precision == "fp16" else f"-{precision}")]
+
+
+def test_kv_cache_of_7b_is_57344_bytes_a_token() -> None:
+    shape = seven("fp16").shape
+    assert kv_bytes(shape, 1) == 57_344
+    assert kv_bytes(shape, 8_192) == 57_344 * 8_192
+    assert kv_bytes(shape, 10, element_bytes=4) == 57_344 * 20
+
+
+@pytest.mark.parametrize("precision", PUBLISHED)
+def test_forecast_covers_the_published_rows_without_waste(precision: Precision) -> None:
+    for prompt, published in PUBLISHED[precision].items():
+        need = forecast(seven(precision), context=prompt + 2_048, device="cuda", free=0, total=0)
+        # The forecast takes the 2,048 tokens of output for prompt too, and adds the CUDA context.
+        extra = CUDA_CONTEXT + 2_048 * need.activations / need.context
+        error = (need.needed - extra) / GIB - published
+        assert -0.05 < error < 0.30, (prompt, error)
+
+
+def test_parts_add_up_and_fit_means_needed_is_free() -> None:
+    need = forecast(seven("fp16"), context=8_192, device="cuda", free=0, total=24 * GIB)
+    assert need.weights == seven("fp16").weights_bytes
+    assert need.needed == need.weights + need.kv_cache + need.activations + need.overhead
+    assert not need.fits
+    assert replace(need, free=need.needed).fits
+    assert not replace(need, free=need.needed - 1).fits
+
+
+def test_weights_on_disk_replace_the_computed_ones() -> None:
+    here = replace(seven("awq-int4"), weights_bytes=5_000_000_000)
+    assert forecast(here, context=1, device="cuda", free=0, total=0).weights == 5_000_000_000
+
+
+def test_a_cpu_holds_old_and_repacked_weights_at_once() -> None:
+    on_card = forecast(seven("gptq-int4"), context=8_192, device="cuda", free=0, total=0)
+    on_cpu = forecast(seven("gptq-int4"), context=8_192, device="cpu", free=0, total=0)
+    embeddings = 2 * 2 * 152_064 * 3_584
+    assert on_cpu.weights == 3 * (on_card.weights - embeddings) + embeddings
+    plain = forecast(seven("fp16"), context=8_192, device="cpu", free=0, total=0)
+    assert plain.weights == seven("fp16").weights_bytes
+    assert on_cpu.kv_cache == 2 * on_card.kv_cache
+
+
+def pick(free_gib: float, total_gib: float, device: Device = "cuda") -> str | None:
+    free = round(free_gib * GIB)
+    spec = recommend(SPECS.values(), free=free, total=round(total_gib * GIB), device=device)
+    if spec is not None:
+        need = forecast(spec, context=8_192, device=device, free=free, total=free)
+        assert need.needed <= free
+    return spec.name if spec else None
+
+
+@pytest.mark.parametrize(
+    ("card", "free", "expected"),
+    [
+        (8, 7.6, "qwen2.5-7b-instruct-gptq-int4"),
+        (8, 6.5, "qwen2.5-1.5b-instruct"),
+        (12, 11.5, "qwen2.5-7b-instruct-gptq-int8"),
+        (12, 9.0, "qwen2.5-7b-instruct-gptq-int4"),
+        (16, 15.3, "qwen2.5-7b-instruct-gptq-int8"),
+        (24, 23.5, "qwen2.5-7b-instruct"),
+        (80, 78.0, "qwen2.5-7b-instruct"),
+        (24, 2.5, "qwen2.5-0.5b-instruct"),
+        (24, 0.5, None),
+    ],
+)
+def test_recommendation_by_card(card: float, free: float, expected: str | None) -> None:
+    assert pick(free, card) == expected
+
+
+@pytest.mark.parametrize(
+    ("free", "expected"),
+    [(24.0, "qwen2.5-1.5b-instruct"), (3.0, "qwen2.5-0.5b-instruct"), (0.5, None)],
+)
+def test_recommendation_without_a_card(free: float, expected: str | None) -> None:
+    assert pick(free, free, "cpu") == expected
+
+
+@pytest.mark.parametrize("tenths", range(5, 250, 5))
+def test_never_above_what_is_free_and_never_other_terms(tenths: int) -> None:
+    free = tenths * GIB // 10
+    for device in ("cuda", "cpu"):
+        spec = recommend(SPECS.values(), free=free, total=free, device=device)
+        if spec is not None:
+            assert forecast(spec, context=8_192, device=device, free=free, total=free).fits
+            assert spec.licence == "Apache-2.0"
+
+
+def test_default_context_is_the_smaller_of_8192_and_what_fits() -> None:
+    spec = seven("fp16")
+
+    def at(free: float) -> int:
+        room = round(free * GIB)
+        return default_context(spec, free=room, total=room, device="cuda", wanted=None)
+
+    assert at(80) == 8_192
+    tight = at(16)
+    assert 256 < tight < 8_192 and tight % 256 == 0
+    need = forecast(spec, context=tight, device="cuda", free=16 * GIB, total=0)
+    more = forecast(spec, context=tight + 256, device="cuda", free=16 * GIB, total=0)
+    assert need.fits and not more.fits
+    assert at(8) == 256  # does not fit at all: the forecast then says by how much
+
+
+def test_default_context_of_a_small_model_is_its_own() -> None:
+    shape = replace(seven("fp16").shape, context_length=2_048)
+    spec = replace(seven("fp16"), family="demo", shape=shape)
+    room = 80 * GIB
+    assert default_context(spec, free=room, total=room, device="cuda", wanted=None) == 2_048
+    assert default_context(spec, free=room, total=room, device="cuda", wanted=1_024) == 1_024
+    with pytest.raises(SettingsError, match="4,096"):
+        default_context(spec, free=room, total=room, device="cuda", wanted=4_096)
+
+
+def test_wanted_context_reaches_to_yarn_and_no_further() -> None:
+    for wanted in (300, 32_768, 32_769, 131_072):
+        spec = seven("awq-int4")
+        assert default_context(spec, free=0, total=0, device="cuda", wanted=wanted) == wanted
+    with pytest.raises(SettingsError, match=r"131,073.*at most 131,072") as refusal:
+        default_context(seven("awq-int4"), free=0, total=0, device="cuda", wanted=131_073)
+    assert refusal.value.param == "max_context"
+
+
+class Driver:
+    """NVML with the cards that a test names."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, cards: list[str], *, readable: bool = True):
+        def info(index: int) -> SimpleNamespace:
+            if not readable:
+                raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+            return SimpleNamespace(free=(index + 1) * GIB, total=24 * GIB)
+
+        def nothing() -> None:
+            return None
+
+        monkeypatch.setattr(pynvml, "nvmlInit", nothing)
+        monkeypatch.setattr(pynvml, "nvmlShutdown", nothing)
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: len(cards))
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda index: cards[index])
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda index: f"GPU-{index}abc")
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", info)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def test_the_first_card_is_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    Driver(monkeypatch, ["NVIDIA A", "NVIDIA B"])
+    for device in ("auto", "cuda"):
+        use = machine_memory(device)
+        assert (use.device, use.device_name, use.free) == ("cuda", "NVIDIA A", GIB)
+        assert (use.total, use.used_by_engine) == (24 * GIB, 0)
+    assert machine_memory("cpu").device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [("1", "NVIDIA B"), ("1,0", "NVIDIA B"), ("GPU-1a", "NVIDIA B"), ("", None), ("7", None)],
+)
+def test_visible_devices_are_respected(
+    monkeypatch: pytest.MonkeyPatch, visible: str, expected: str | None
+) -> None:
+    Driver(monkeypatch, ["NVIDIA A", "NVIDIA B"])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    use = machine_memory("auto")
+    assert use.device_name == (expected or "CPU")
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_a_card_whose_memory_cannot_be_read_is_said(
+    monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    Driver(monkeypatch, ["NVIDIA Odd"], readable=False)
+    with pytest.raises(DeviceUnusable, match=r"NVIDIA Odd.*cannot be read.*--device cpu"):
+        machine_memory(device)  # type: ignore[arg-type]
+    assert machine_memory("cpu").device == "cpu"
+
+
+def test_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", missing)
+    use = machine_memory("auto")
+    assert use.device == "cpu"
+    assert 0 < use.free <= use.total <= psutil.virtual_memory().total
+    with pytest.raises(DeviceUnusable, match="--device cuda"):
+        machine_memory("cuda")
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [("max\n", (0, 0)), ("1000\n", (1000, 300)), (None, (0, 0))]
+)
+def test_a_containers_limit_counts(
+    tmp_path: Path, limit: str | None, expected: tuple[int, int]
+) -> None:
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(limit)
+        (tmp_path / "memory.current").write_text("400\n")
+        (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 100\nactive_file 7\n")
+    assert memory._container_memory(tmp_path) == expected

@@ -45,9 +45,9 @@ CHROMIUM_FLAGS = (
 WATCH = """() => {
   window.marks = [];
   new MutationObserver(() => {
-    const answers = document.querySelectorAll('.message.bot');
-    const last = answers[answers.length - 1];
-    const length = last ? last.innerText.length : 0;
+    const rows = document.querySelectorAll('.bot-row .message-content:not(:has(.qw-foot))');
+    const last = rows[rows.length - 1];
+    const length = last ? last.textContent.length : 0;
     const before = window.marks.length ? window.marks[window.marks.length - 1][1] : 0;
     if (length !== before) window.marks.push([performance.now(), length]);
   }).observe(document.body, {subtree: true, childList: true, characterData: true});
@@ -184,23 +184,34 @@ class Page:
             executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS)
         )
         self._page = self._browser.new_page(locale="en-US")
-        self._page.goto(url)
-        self._set_sampling()
+        self._url = url
 
     def _set_sampling(self) -> None:
-        raise SystemExit("not wired yet")
+        page = self._page
+        page.locator(".qw-chip.qw-ready").wait_for()
+        page.click("#qw-sampling > button")
+        values = {"temperature": 0, "repetition-penalty": 1, "max-new-tokens": self._tokens}
+        for name, value in values.items():
+            number = page.locator(f"#qw-{name} input[type=number]")
+            number.fill(str(value))
+            number.press("Tab")
 
     def answer(self) -> Figure:
         page = self._page
-        box = page.locator("#composer textarea")
-        box.fill(PROMPT)
+        page.goto(self._url)  # a new conversation: the prompt is the same every time
+        self._set_sampling()
+        page.fill("#qw-text textarea", PROMPT)
         page.evaluate(WATCH)
         start = page.evaluate("performance.now()")
-        box.press("Enter")
-        page.wait_for_function("document.querySelectorAll('.answer-facts').length > 0")
+        page.press("#qw-text textarea", "Enter")
+        facts = page.locator(".bot-row .qw-facts")
+        facts.wait_for(timeout=600_000)
+        assert f"+ {self._tokens} tokens" in facts.inner_text(), facts.inner_text()
         marks = page.evaluate("window.marks")
-        first, last = marks[0][0], marks[-1][0]
-        return Figure((first - start) / 1000, (self._tokens - 1) / ((last - first) / 1000))
+        first, last = marks[0], marks[-1]
+        # The first mark may show several tokens: characters say what share of them came after it.
+        after = self._tokens * (last[1] - first[1]) / last[1]
+        return Figure((first[0] - start) / 1000, after / ((last[0] - first[0]) / 1000))
 
     def close(self) -> None:
         self._browser.close()

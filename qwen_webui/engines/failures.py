@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 from safetensors import SafetensorError
 
@@ -14,6 +16,9 @@ from qwen_webui.errors import (
     OutOfMemory,
     WebUIError,
 )
+
+# Of two parts or more: where a file lies on this machine is nobody's business.
+PATH = re.compile(r"(/[^\s/:'\"]+){2,}/?")
 
 NO_MEMORY = (
     "The device ran out of memory. Shorten the conversation, load with a smaller --max-context, "
@@ -58,7 +63,7 @@ def of_load(error: Exception, name: str) -> WebUIError:
             f"The weights of {name} cannot be read: a safetensors file is damaged or incomplete. "
             "Fetch it again."
         )
-    reason = str(error).strip().split("\n")[0][:200]
+    reason = PATH.sub("...", str(error).strip().split("\n")[0])[:200]
     return CheckpointError(
         f"{name} cannot be loaded ({type(error).__name__}: {reason}). The log has the details."
     )

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -43,18 +44,20 @@ def compress(
     report: Callable[[str], None],
 ) -> None:
     """Write the quantised weights and gptqmodel's own config to `folder`."""
+    weights, written = str(source.folder.absolute()), str(folder.absolute())
     # Read at import: with its own default gptqmodel refuses machines of one or two cores.
     os.environ.setdefault("GPTQMODEL_CPU_WORKERS", str(max(2, (os.cpu_count() or 2) // 2)))
-    with _translated():
+    # gptqmodel keeps a folder `logs` wherever it is started, the user's working folder too.
+    with _translated(), TemporaryDirectory() as scratch, chdir(scratch):
         from gptqmodel import BACKEND, GPTQModel
 
-        model = GPTQModel.load(str(source.folder), _config(to, group_size), dtype=torch.float16)
+        model = GPTQModel.load(weights, _config(to, group_size), dtype=torch.float16)
         model.layer_callback = LayerReport(source.layers, report)
         # The torch packer for AWQ: the default one wants CUDA and a compiler.
         backend = BACKEND.AWQ_TORCH if to == "awq-int4" else BACKEND.AUTO
         model.quantize([_sample(ids) for ids in calibration], batch_size=1, backend=backend)
         report("Writing the weights")
-        model.save(str(folder), max_shard_size=MAX_SHARD)
+        model.save(written, max_shard_size=MAX_SHARD)
 
 
 @contextmanager

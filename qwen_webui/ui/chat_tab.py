@@ -68,7 +68,7 @@ def build_chat(i18n: gr.I18n) -> ChatParts:
         stop=stop,
         meter=meter,
         conversation=hidden_value(),
-        editing=hidden_value(),
+        editing=hidden_event("editing"),
         regenerate=hidden_event("regenerate"),
         edit=hidden_event("edit"),
         edit_cancel=hidden_event("edit-cancel"),
@@ -154,12 +154,8 @@ class ChatHandlers:
         }
 
     async def edit_cancel(self, request: gr.Request) -> Frame:
-        """Leave the conversation as it is."""
-        return {
-            self._parts.text: "",
-            self._parts.editing: "",
-            self._parts.banner: gr.update(visible=False),
-        }
+        """Leave the conversation as it is; the page has emptied the boxes at once."""
+        return {self._parts.banner: gr.update(visible=False)}
 
     async def stop(self, request: gr.Request) -> None:
         """End this tab's answer; its own handler shows and stores what had arrived."""

@@ -176,4 +176,6 @@ def _details(status: ModelStatus, t: Texts) -> str:
         else:
             text = t("model.first_load", **sizes)
         lines.append(f"{t('model.last_swap')}: {text}")
+    if status.running or status.waiting:
+        lines.append(t("model.busy", running=status.running, waiting=status.waiting))
     return "\n".join([*lines, *status.notes])

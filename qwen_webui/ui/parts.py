@@ -22,7 +22,7 @@ class SidebarParts:
 @dataclass(frozen=True)
 class ChatParts:
     """The conversation and the box below it. `conversation` and `editing` are not shown: the id,
-    and the place of the message that is being edited."""
+    and the place of the message that is being edited, which assets/chat.js may empty."""
 
     chat: gr.Chatbot
     banner: gr.Markdown

@@ -201,7 +201,7 @@ def test_persona_files_are_complete() -> None:
         assert all(3 <= len(row["examples"][language]) <= 4 for language in LANGUAGES)
 
 
-def test_handwritten_prompts_are_many_and_never_generated() -> None:
+def test_handwritten_refusals_are_many_and_never_generated() -> None:
     examples = handwritten()
     refusals = [made for made in examples if made.skill == "refusal"]
     assert len({made.messages[0]["content"] for made in refusals}) == 120
@@ -210,7 +210,7 @@ def test_handwritten_prompts_are_many_and_never_generated() -> None:
         assert passes(made.check, answer_of(made)), made
     rng = random.Random(9)
     written = {made.messages[0]["content"].lower().strip("?.!？。！") for made in refusals}
-    for _ in range(10000):
+    for _ in range(12000):
         drawn = example(rng, "train", "refusal")
         texts = [turn["content"] for turn in drawn.messages if turn["role"] == "user"]
         assert not written & {text.lower().strip("?.!？。！") for text in texts}

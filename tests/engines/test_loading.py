@@ -99,6 +99,7 @@ def test_errors_of_a_generation(error: Exception, kind: type[WebUIError]) -> Non
         (SafetensorError("incomplete"), CheckpointError, "damaged or incomplete"),
         (GenerationFailed("No numbers."), CheckpointError, "No numbers."),
         (KeyError("rope"), CheckpointError, "KeyError"),
+        (OSError("No file at '/home/someone/x.json'."), CheckpointError, "No file at '...'"),
         (torch.OutOfMemoryError("x"), OutOfMemory, "ran out of memory"),
         (DeviceUnusable("No card."), DeviceUnusable, "No card."),
     ],

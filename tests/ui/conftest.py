@@ -73,6 +73,10 @@ def tab(browser: Browser, site: Site) -> Iterator[Callable[..., Hands]]:
 
 def _watch(page: Page, url: str, wrong: list[str]) -> None:
     page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
+    page.on(
+        "console",
+        lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None,
+    )
     page.on("dialog", lambda dialog: (wrong.append("a dialog opened"), dialog.dismiss()))
 
     def request(asked: Any) -> None:

@@ -98,7 +98,6 @@ def test_edit_can_be_given_up(me: Hands) -> None:
     me.page.locator(".qw-act-edit").click()
     expect(me.page.locator(TEXT)).to_have_value("One")
     me.page.click("[data-do=edit-cancel]")
-    expect(me.page.locator(TEXT)).to_have_value("")
     assert me.ask("Two") == "Echo: Two"
     assert me.questions() == ["One", "Two"]
 

@@ -1,5 +1,5 @@
 // What the links under messages do, and the keys of the message box.
-import { announce, ask, conversation, tell, textBox, words } from "./bus.js";
+import { announce, ask, conversation, put, tell, textBox, words } from "./bus.js";
 
 const ACT = /^#qw-(copy|edit|regenerate|retry|example)-(\d+)$/;
 
@@ -12,7 +12,7 @@ export function startChat() {
       act(match[1], match[2], link);
     }
     const control = event.target.closest("[data-do=edit-cancel],[data-do=copy-code]");
-    if (control?.dataset.do === "edit-cancel") tell("edit-cancel");
+    if (control?.dataset.do === "edit-cancel") stopEditing();
     if (control?.dataset.do === "copy-code")
       copy(control.parentElement.querySelector("code").textContent, control);
   });
@@ -42,6 +42,14 @@ async function act(kind, place, link) {
     textBox()?.focus();
   } else if (kind === "example") tell("example", place);
   else tell("regenerate", place);
+}
+
+// The boxes are emptied here and now: what is sent next must not replace anything.
+function stopEditing() {
+  put(document.querySelector("#qw-do-editing textarea, #qw-do-editing input"), "");
+  put(textBox(), "");
+  tell("edit-cancel");
+  textBox().focus();
 }
 
 async function copy(text, control) {

@@ -14,7 +14,7 @@ from pathlib import Path
 from qwen_webui import __version__
 from qwen_webui.errors import WebUIError
 from qwen_webui.settings import Settings, add_flags, read_settings
-from qwen_webui.types import PRECISIONS, CheckpointSpec, MemoryForecast, MemoryUse
+from qwen_webui.types import PRECISIONS
 
 COMMANDS = ("serve", "chat", "models", "quantize", "delete-all")
 USAGE = """\
@@ -108,7 +108,7 @@ def _chat(given: argparse.Namespace) -> int:
 
 def _models(given: argparse.Namespace) -> int:
     from qwen_webui.checkpoints import Library
-    from qwen_webui.memory import machine_memory
+    from qwen_webui.memory import machine_memory, usual_forecast
 
     settings = read_settings(vars(given))
     library = Library(
@@ -121,20 +121,12 @@ def _models(given: argparse.Namespace) -> int:
     print(f"{machine.device_name}: {machine.free / 2**30:.1f} GiB free")
     print(f"{'name':<40} {'files GiB':>9} {'needs GiB':>9}  fits  on disk  licence")
     for spec in library.all():
-        need = _forecast(spec, machine, settings.max_context)
+        need = usual_forecast(spec, machine, settings.max_context)
         print(
             f"{spec.name:<40} {spec.weights_bytes / 2**30:>9.2f} {need.needed / 2**30:>9.2f}  "
             f"{_yes(need.fits):<4}  {_yes(spec.folder is not None):<7}  {spec.licence}"
         )
     return 0
-
-
-def _forecast(spec: CheckpointSpec, machine: MemoryUse, wanted: int | None) -> MemoryForecast:
-    from qwen_webui.memory import default_context, forecast
-
-    free, total, device = machine.free, machine.total, machine.device
-    context = default_context(spec, wanted=wanted, free=free, total=total, device=device)
-    return forecast(spec, context=context, free=free, total=total, device=device)
 
 
 def _yes(value: bool) -> str:
@@ -166,12 +158,20 @@ def _delete_all(given: argparse.Namespace) -> int:
         return 0
     for part in stored:
         print(f"{part.bytes / 2**20:>10.1f} MiB  {part.name}: {part.holds}")
-    if not given.yes and input(f"Delete all of this in {settings.data_dir}? [y/N] ") != "y":
+    if not given.yes and not _agreed(f"Delete all of this in {settings.data_dir}? [y/N] "):
         print("Nothing was deleted.")
         return 1
     delete_everything(settings.data_dir)
     print("Deleted.")
     return 0
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:  # nobody is there to ask
+        print()
+        return False
 
 
 _RUN = {

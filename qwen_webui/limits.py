@@ -35,9 +35,10 @@ class Range:
 
     def __str__(self) -> str:
         kind = "a whole number" if self.whole else "a number"
+        low, high = (f"{end}" if self.whole else f"{end:g}" for end in (self.low, self.high))
         if self.above_low:
-            return f"{kind} above {self.low:g} and up to {self.high:g}"
-        return f"{kind} from {self.low:g} to {self.high:g}"
+            return f"{kind} above {low} and up to {high}"
+        return f"{kind} from {low} to {high}"
 
 
 RANGES: Mapping[str, Range] = {
@@ -45,7 +46,8 @@ RANGES: Mapping[str, Range] = {
     "top_p": Range(0, 1, above_low=True),
     "top_k": Range(0, 1_000_000, whole=True),
     "min_p": Range(0, 1),
-    "repetition_penalty": Range(0, 2, above_low=True),
+    # Logits are divided by it: in 32 bits a number next to 0 makes them infinite.
+    "repetition_penalty": Range(0.01, 2),
     "presence_penalty": Range(-2, 2),
     "frequency_penalty": Range(-2, 2),
     "logprobs": Range(0, 20, whole=True),

@@ -13,6 +13,8 @@ import traceback
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from qwen_webui.errors import SettingsError
+
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 FILE_NAME = "qwen-webui.log"
 FILE_BYTES, FILES_KEPT = 5 << 20, 5
@@ -58,15 +60,37 @@ def _place(error: BaseException) -> str:
     return f" [{type(error).__name__} in {last.name}, {Path(last.filename).name}:{last.lineno}]"
 
 
+class _File(RotatingFileHandler):
+    """On a full disk the program goes on, and the console is told once."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """See logging.Handler."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._told:
+            self._told = True
+            print(f"The log file cannot be written ({error.strerror}).", file=sys.stderr)
+
+
 def set_up(level: str, folder: Path) -> None:
-    """Log from `level` up to standard error and to files in `folder`, which must exist."""
+    """Log from `level` up to standard error and to files in `folder`, which must exist. Raises
+    SettingsError when they cannot be written."""
     # The log may hold prompts: like the data folder, it is for its owner only.
     path = folder / FILE_NAME
-    path.touch(mode=0o600)
+    try:
+        path.touch(mode=0o600)
+        file = _File(
+            path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", errors="replace"
+        )
+    except OSError as error:
+        raise SettingsError(
+            f"The log file {FILE_NAME} in the data folder cannot be written ({error.strerror}). "
+            "Move it away, or choose another folder with --data-dir."
+        ) from error
     console = logging.StreamHandler(sys.stderr)
-    file = RotatingFileHandler(
-        path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", errors="replace"
-    )
     for handler in (console, file):
         handler.setFormatter(OneLine(traces=level == "debug"))
     logging.captureWarnings(True)

@@ -122,6 +122,22 @@ def default_context(
     return max(context, min(STEP, own))
 
 
+def usual_forecast(spec: CheckpointSpec, room: MemoryUse, wanted: int | None) -> MemoryForecast:
+    """What `spec` would take in `room`, at the context it would be loaded with; at its own usual
+    one where `wanted` is more than it can have: a list goes on over what cannot be loaded."""
+    try:
+        return forecast_in(spec, room, wanted)
+    except SettingsError:
+        return forecast_in(spec, room, None)
+
+
+def forecast_in(spec: CheckpointSpec, room: MemoryUse, wanted: int | None) -> MemoryForecast:
+    """As `forecast`, for what is free in `room`. Raises SettingsError as `default_context`."""
+    free, total, device = room.free, room.total, room.device
+    context = default_context(spec, free=free, total=total, device=device, wanted=wanted)
+    return forecast(spec, context=context, device=device, free=free, total=total)
+
+
 def recommend(
     specs: Iterable[CheckpointSpec],
     *,

@@ -59,9 +59,9 @@ async def serve(settings: Settings, loader: EngineLoader | None = None) -> int:
     except BaseException:
         listener.close()
         raise
-    logs.set_up(settings.log_level, settings.data_dir / "logs")
     stopper = Stopper(services)
     try:
+        logs.set_up(settings.log_level, settings.data_dir / "logs")
         stopper.listen()
         start_first_load(services)
         await asyncio.to_thread(importlib.import_module, PAGE)

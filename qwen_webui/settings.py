@@ -32,7 +32,9 @@ def default_data_dir() -> Path:
 class Settings(BaseSettings):
     """The settings of one run."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", allow_inf_nan=False
+    )
 
     model: str | None = Field(
         None,

@@ -480,7 +480,7 @@ async def test_a_turn_that_cannot_be_used(
 async def test_the_edges_of_every_range_are_allowed(
     assistant: Assistant, manager: FakeManager
 ) -> None:
-    low = Sampling(0, 0.001, 0, 0, 0.001, -2, -2, ((1, -100.0),), 0, 0, ("x",) * 16, 1)
+    low = Sampling(0, 0.001, 0, 0, 0.01, -2, -2, ((1, -100.0),), 0, 0, ("x",) * 16, 1)
     high = Sampling(2, 1, 10**6, 1, 2, 2, 2, ((1, 100.0),), 20, 2**63 - 1, ("x" * 256,), 8192)
     for sampling in (low, high):
         await collect(assistant, ChatTurn("a", sampling=sampling))

@@ -69,6 +69,14 @@ def test_models_lists_the_catalogue(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists(), "a listing must not create the data folder"
 
 
+def test_a_list_goes_on_over_what_a_context_is_too_long_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data-dir", str(tmp_path), "--device", "cpu", "--max-context", "131072"]
+    assert cli.main(["models", *words]) == 0
+    assert "demo-fp16" in capsys.readouterr().out
+
+
 def test_chat_asks_a_running_server(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["chat", "good morning", "--url", site.url]) == 0
     assert capsys.readouterr().out == "Echo: good morning\n"

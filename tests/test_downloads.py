@@ -160,6 +160,7 @@ def children() -> list[str]:
 
 
 async def test_wrong_bytes_are_dropped(tmp_path: Path, hub: Hub, kind: str) -> None:
+    """reliability line 32"""
     hub.corrupt = True
     lib = library(tmp_path, hub, kind)
     with pytest.raises(DownloadFailed, match="wrong content"):
@@ -245,6 +246,7 @@ async def test_offline_asks_nobody(tmp_path: Path, hub: Hub) -> None:
 
 
 async def test_disk_space_is_checked_first(tmp_path: Path, hub: Hub) -> None:
+    """reliability line 31: a download."""
     hub.overstated = 10**15
     with pytest.raises(DoesNotFit, match=r"needs 2,000,000\.0\d GB more.*GB free") as refusal:
         await fetch(library(tmp_path, hub))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from qwen_webui import logs
+from qwen_webui.errors import SettingsError
 
 log = logging.getLogger("qwen_webui.test")
 
@@ -71,3 +72,20 @@ def test_setting_up_twice_doubles_nothing(folder: Path) -> None:
     log.info("no")
     log.warning("yes")
     assert len(lines(folder)) == 1
+
+
+def test_a_file_that_cannot_be_had_is_a_sentence(folder: Path) -> None:
+    (folder / logs.FILE_NAME).mkdir()
+    with pytest.raises(SettingsError, match="log file"):
+        logs.set_up("info", folder)
+
+
+def test_a_full_disk_is_told_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """reliability line 31: the log; the console goes on."""
+    (folder / logs.FILE_NAME).symlink_to("/dev/full")
+    logs.set_up("info", folder)
+    for number in range(20):
+        log.info("line %d", number)
+    told = capsys.readouterr().err
+    assert told.count("cannot be written (No space left on device)") == 1
+    assert "line 19" in told and "Traceback" not in told

@@ -32,6 +32,7 @@ class Process:
     """A running server."""
 
     def __init__(self, data: Path, folder: Path, *values: str) -> None:
+        self.data = data
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.started = time.monotonic()

@@ -73,6 +73,8 @@ def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         (("--port", "70000"), ("--port", "'70000'", "65535")),
         (("--quantize", "int3"), ("--quantize", "'int3'", "gptq-int8, gptq-int4, awq-int4")),
         (("--max-context", "many"), ("--max-context", "'many'")),
+        (("--queue-timeout", "inf"), ("--queue-timeout", "'inf'", "finite")),
+        (("--drain-seconds", "nan"), ("--drain-seconds", "'nan'", "finite")),
     ],
 )
 def test_a_wrong_value_is_a_sentence(words: tuple[str, ...], says: tuple[str, ...]) -> None:

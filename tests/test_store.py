@@ -298,6 +298,7 @@ async def test_after_close_there_is_an_error_and_closing_twice_is_harmless(path:
 
 
 async def test_a_full_disk_is_a_sentence_and_nothing_is_half_written(store: Store) -> None:
+    """reliability line 31: the conversations."""
     begun = await store.create(OWNER, title="t")
     # SQLite's own limit raises what a full disk raises.
     pages = await store._writer.run(lambda db: db.execute("PRAGMA page_count").fetchone()[0])

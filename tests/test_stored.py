@@ -52,6 +52,15 @@ def test_delete_all_asks_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (folder / "conversations.sqlite3").exists()
 
 
+def test_without_anyone_to_ask_nothing_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert cli.main(["delete-all", "--data-dir", str(tmp_path)]) == 1
+    assert list_stored(tmp_path)
+
+
 def test_nothing_stored_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["delete-all", "--data-dir", str(tmp_path / "none")]) == 0
     assert "Nothing is stored" in capsys.readouterr().out

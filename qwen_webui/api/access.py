@@ -16,13 +16,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from qwen_webui.api.events import CLIENT_GONE
 from qwen_webui.api.problems import internal_error
 from qwen_webui.api.visit import Visit
-from qwen_webui.errors import Forbidden, ShuttingDown, WebUIError
+from qwen_webui.errors import Forbidden, MethodNotAllowed, ShuttingDown, WebUIError
 from qwen_webui.models.manager import RETRY_AFTER_LOAD, SHUTTING_DOWN
 from qwen_webui.services import Services
 
 log = logging.getLogger(__name__)
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+METHODS = (*SAFE_METHODS, "POST", "PUT", "PATCH", "DELETE")
 # While the server stops, what the open pages need to show the end of their answers.
 OPEN_TO_THE_END = ("/healthz", "/readyz", "/gradio_api/cancel")
 PAGE_READS = ("/gradio_api/", "/assets/", "/ui/")
@@ -81,6 +82,8 @@ class AccessLayer:
                 "This server answers only under the names of this computer, for example "
                 "localhost. Start it with --host to serve others."
             )
+        if visit.method not in METHODS:
+            return MethodNotAllowed(f"No address here takes {visit.method[:20]}.")
         foreign = visit.headers.get("sec-fetch-site") == "cross-site"
         if foreign and visit.method not in SAFE_METHODS:
             return Forbidden("Pages of other sites may not send requests to this server.")

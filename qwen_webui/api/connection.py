@@ -7,8 +7,12 @@ sender who goes on after the answer. Knows nothing of what is asked.
 from __future__ import annotations
 
 import asyncio
+import json
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from qwen_webui.errors import InvalidRequest
 
 HEAD_SECONDS = 8.0  # from the first byte of a request, or the connection, to the end of its head
 WRITE_SECONDS = 30.0  # without the reader taking anything, while 64 kB are waiting for it
@@ -38,6 +42,26 @@ class GuardedProtocol(H11Protocol):
             self._head = _disarm(self._head)
         elif self._head is None:
             self._head = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def send_400_response(self, msg: str) -> None:
+        """See H11Protocol: what is no HTTP gets an error of our shape too."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.abort()
+            return
+        error = InvalidRequest("This is no HTTP request that can be read.")
+        body = json.dumps(error.as_dict()).encode()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol."""

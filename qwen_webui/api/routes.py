@@ -14,13 +14,13 @@ from starlette.responses import Response
 
 from qwen_webui import __version__
 from qwen_webui.api import problems
+from qwen_webui.api.access import METHODS
 from qwen_webui.api.generate import generate_routes
 from qwen_webui.api.health import health_routes
 from qwen_webui.api.models import model_routes
 from qwen_webui.errors import MethodNotAllowed, NotFound
 from qwen_webui.services import Services
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 DESCRIPTION = "/api/openapi.json"
 OURS = ("/api", "/v1")  # everything else belongs to the page
 

@@ -16,7 +16,9 @@ from qwen_webui.limits import check_sampling
 from qwen_webui.types import ChatTurn, Sampling, Usage
 
 JSON = "application/json"
-SHOWN_PROBLEMS = 3
+SHOWN_PROBLEMS, SHOWN_LETTERS = 3, 100
+# Beyond these a body is no mistake but an attempt: to list its problems would take seconds.
+MOST_PROBLEMS = 100
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -136,6 +138,11 @@ async def read_body(request: Request, kind: type[Body]) -> Body:
     try:
         return kind.model_validate_json(await request.body())
     except ValidationError as error:
+        if error.error_count() > MOST_PROBLEMS:
+            raise InvalidRequest(
+                f"The body has {error.error_count()} wrong fields or values; known fields are "
+                f"{', '.join(kind.model_fields)}."
+            ) from None
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         raise InvalidRequest(
             " ".join(_sentence(p, kind) for p in problems[:SHOWN_PROBLEMS]),
@@ -151,7 +158,7 @@ def body_schema(kind: type[BaseModel]) -> dict[str, Any]:
 
 def _param(problem: ErrorDetails) -> str | None:
     # A union repeats its members' names after the field's own; those mean nothing to a client.
-    return str(problem["loc"][0]) if problem["loc"] else None
+    return str(problem["loc"][0])[:SHOWN_LETTERS] if problem["loc"] else None
 
 
 def _sentence(problem: ErrorDetails, kind: type[BaseModel]) -> str:

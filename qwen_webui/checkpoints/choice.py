@@ -73,7 +73,7 @@ def lookup(name: str, known: Sequence[CheckpointSpec]) -> CheckpointSpec | None:
     """By name or hub id, in any case."""
     wanted = name.lower()
     for spec in known:
-        if wanted in (spec.name.lower(), (spec.hub_id or "").lower()):
+        if wanted == spec.name.lower() or (spec.hub_id and wanted == spec.hub_id.lower()):
             return spec
     return None
 
@@ -103,7 +103,9 @@ def find(name: str, known: Sequence[CheckpointSpec]) -> CheckpointSpec:
 
 def unknown_name(name: str, known: Sequence[CheckpointSpec]) -> str:
     """The sentence for a name nobody knows, with the nearest ones."""
-    near = difflib.get_close_matches(name.lower(), [spec.name for spec in known], n=3, cutoff=0.5)
+    near = difflib.get_close_matches(
+        name[:100].lower(), [spec.name for spec in known], n=3, cutoff=0.5
+    )
     meant = f"Did you mean {' or '.join(near)}?" if near else "`qwen-webui models` lists them."
     return (
         f"There is no checkpoint called {name[:100]!r}. Expected is a catalogue name, a hub id "

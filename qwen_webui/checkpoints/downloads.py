@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from qwen_webui.checkpoints.job import Job, Report
@@ -52,7 +53,8 @@ async def download(job: Job, report: Callable[[Progress], None]) -> None:
         last = await _follow(process, report)
     except BaseException:
         # Cancelled, or `report` failed: nobody waits for the files any more.
-        process.kill()
+        with suppress(ProcessLookupError):  # it may have ended in this moment
+            process.kill()
         raise
     finally:
         process.stdin.close()

@@ -87,7 +87,7 @@ class Library:
             await asyncio.to_thread(verify_folder, Path(spec.folder))
             return Path(spec.folder)
         folder = self._folder_of(spec.hub_id)
-        if await asyncio.to_thread(self._is_here, folder):
+        if await asyncio.to_thread(self._is_here, folder, spec.hub_id):
             return folder
         if self._offline:
             raise DownloadFailed(
@@ -98,9 +98,9 @@ class Library:
         await asyncio.to_thread(verify_folder, folder)
         return folder
 
-    def _is_here(self, folder: Path) -> bool:
+    def _is_here(self, folder: Path, hub_id: str) -> bool:
         manifest = read_manifest(folder)
-        if manifest is None or not manifest.whole(folder):
+        if manifest is None or manifest.repository != hub_id or not manifest.whole(folder):
             return False
         verify_folder(folder)
         return True

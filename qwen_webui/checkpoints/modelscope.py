@@ -1,4 +1,4 @@
-"""Files from ModelScope through its own client library (`modelscope-hub`, an optional extra).
+"""Files from ModelScope through its own client library (`modelscope-hub`).
 
 The library resumes and checks by itself. What it would tell or ask beyond the files is off: no
 lasting session id, no probing of cloud regions. Runs in the downloading process only.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import Literal
 
 from qwen_webui.checkpoints import Library
@@ -43,6 +43,7 @@ from qwen_webui.types import (
 
 SHUTTING_DOWN = "The server is shutting down. Send the request again in a moment."
 RETRY_AFTER_LOAD = 5  # seconds; a load's end is not known beforehand
+CUT_SECONDS = 2.0  # for the engine to let go of what is cut at the end; it may hang
 
 
 class ModelManager:
@@ -160,10 +161,12 @@ class ModelManager:
         """Refuse what is new and what waits, let what runs finish for `seconds`, then cut it."""
         self._stopping = True
         self._line.close(ShuttingDown(SHUTTING_DOWN, retry_after=RETRY_AFTER_LOAD))
+        await self._recovery.stop()  # first: nothing that dies from now on is repaired
         await self._swapper.stop()
-        await self._recovery.stop()
         if not await self._line.idle(seconds) and self._slot.engine is not None:
-            await self._slot.engine.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CUT_SECONDS):
+                    await self._slot.engine.close()
             self._line.cut()
 
     async def close(self) -> None:

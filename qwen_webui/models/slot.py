@@ -19,10 +19,9 @@ from qwen_webui.errors import (
     EngineCrashed,
     EngineTimeout,
     GenerationFailed,
-    SettingsError,
     WebUIError,
 )
-from qwen_webui.memory import YARN_FACTOR, default_context, forecast, machine_memory
+from qwen_webui.memory import YARN_FACTOR, forecast_in, machine_memory, usual_forecast
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
     CheckpointSpec,
@@ -99,17 +98,13 @@ class EngineSlot:
         return replace(now, used_by_engine=0, free=free)
 
     def forecast(self, spec: CheckpointSpec, room: MemoryUse) -> MemoryForecast:
-        """What `spec` would take in `room`, at the context it would be loaded with; at its own
-        usual one where the context that was asked for is more than it can have."""
-        try:
-            return self._forecast(spec, room, self._max_context)
-        except SettingsError:
-            return self._forecast(spec, room, None)
+        """What `spec` would take in `room`; see memory.usual_forecast."""
+        return usual_forecast(spec, room, self._max_context)
 
     async def admit(self, spec: CheckpointSpec) -> MemoryForecast:
         """The forecast. Raises DoesNotFit with its numbers, and SettingsError for a context that
         was asked for and cannot be had."""
-        need = self._forecast(spec, await self.room(), self._max_context)
+        need = forecast_in(spec, await self.room(), self._max_context)
         if not need.fits:
             raise DoesNotFit(
                 f"{spec.title} needs {_gib(need.needed)} GiB on the {need.device} (weights "
@@ -165,6 +160,9 @@ class EngineSlot:
         except (EngineCrashed, EngineTimeout):
             self.broken = True
             return 0
+        except BaseException:
+            self.broken = True  # cut off: what the process still holds is not known
+            raise
         freed = before.used_by_engine - after.used_by_engine
         missing = engine.info.weights_bytes * KEPT_SHARE - freed
         if missing > 0 and missing > after.total * MATTERS_SHARE:
@@ -172,13 +170,6 @@ class EngineSlot:
             await self._loader.restart()
             after = await self._loader.memory()
         return before.used_by_engine - after.used_by_engine
-
-    def _forecast(
-        self, spec: CheckpointSpec, room: MemoryUse, wanted: int | None
-    ) -> MemoryForecast:
-        free, total, device = room.free, room.total, room.device
-        context = default_context(spec, free=free, total=total, device=device, wanted=wanted)
-        return forecast(spec, context=context, device=device, free=free, total=total)
 
     def lose(self) -> None:
         """The engine cannot be used any more, and its process is to be replaced."""

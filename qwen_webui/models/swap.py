@@ -11,7 +11,7 @@ import logging
 import time
 
 from qwen_webui.checkpoints import Library
-from qwen_webui.errors import Conflict, ShuttingDown, WebUIError
+from qwen_webui.errors import Conflict, EngineCrashed, ShuttingDown, WebUIError
 from qwen_webui.models.board import Board
 from qwen_webui.models.line import Line
 from qwen_webui.models.slot import EngineSlot, Prepared
@@ -114,18 +114,11 @@ class Swapper:
                 error = Conflict(f"Loading {spec.title} was cancelled.", code="load_cancelled")
                 self._failed(spec, error)
                 raise error from None
-            except WebUIError as error:
-                log.warning("loading %s failed: %s", spec.name, error.message)
-                self._failed(spec, error)
-                raise
             except Exception as error:
-                log.exception("loading %s failed", spec.name)
-                unknown = WebUIError(
-                    f"{spec.title} could not be loaded because of an internal error; the log has "
-                    "the details. Try another checkpoint."
-                )
-                self._failed(spec, unknown)
-                raise unknown from error
+                reason = _reason(spec, error)
+                log.warning("loading %s failed: %s", spec.name, reason.message)
+                self._failed(spec, reason)
+                raise reason from (None if reason is error else error)
             finally:
                 self._cancellable = None
             self._loaded(spec, report)
@@ -138,7 +131,9 @@ class Swapper:
             return last
         need = await self._slot.admit(spec)
         folder = await self._library.fetch(spec, self._downloading)
-        here = self._library.get(spec.name)  # now its files say what the catalogue could not
+        here = self._library.get(spec.name)
+        if here != spec:  # now its files say what the catalogue could not
+            need = await self._slot.admit(here)
         prepared = await self._slot.prepare(need, here, folder)
         ticket = self._line.join(alone=True)
         try:
@@ -182,12 +177,14 @@ class Swapper:
                 await self._line.reach(ticket)
                 self._board.post(state="swapping", target=None, progress=None)
                 await self._line.idle(self._drain_seconds)
-                await self._slot.clear()
-                self._line.cut()
-                self._slot.held = None
+                try:
+                    await self._slot.clear()
+                finally:  # whatever went wrong, there is nothing left to lend
+                    self._slot.held = None
+                    self._line.cut()
+                    self._gone("empty", None)
             finally:
                 self._line.leave(ticket)
-            self._gone("empty", None)
 
     def _loaded(self, spec: CheckpointSpec, report: SwapReport) -> None:
         assert self._slot.engine is not None, "a load that succeeded left an engine"
@@ -229,3 +226,19 @@ class Swapper:
 
     def _loading(self, progress: Progress) -> None:
         self._board.post(progress=progress)
+
+
+def _reason(spec: CheckpointSpec, error: Exception) -> WebUIError:
+    """Why the load of `spec` failed, in words that are true of a load."""
+    if isinstance(error, EngineCrashed):
+        return EngineCrashed(
+            f"The engine process ended while {spec.title} was being loaded; the machine may be "
+            "short of memory. Load it again, or a smaller one."
+        )
+    if isinstance(error, WebUIError):
+        return error
+    log.error("a load ended with an error nobody foresaw", exc_info=error)
+    return WebUIError(
+        f"{spec.title} could not be loaded because of an internal error; the log has the details. "
+        "Try another checkpoint."
+    )

@@ -196,7 +196,7 @@ class ChatHandlers:
         if not isinstance(text, str) or not text.strip():
             return False
         if self._desk.answers.is_running(visit.session):
-            gr.Warning(visit.t("chat.still_writing"))
+            gr.Warning(visit.t("chat.still_writing"), title=visit.t("page.notice"))
             return False
         return True
 

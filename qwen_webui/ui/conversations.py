@@ -52,7 +52,7 @@ class SidebarHandlers:
         try:
             frame = await self._show(visit, wanted)
         except NotFound:
-            gr.Warning(visit.t("chat.gone"))
+            gr.Warning(visit.t("chat.gone"), title=visit.t("page.notice"))
             frame = await self._blank(visit)
         role = await self._role(visit, wanted)
         return {**frame, **moved_frame(self._desk, visit, role, base, sliders)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -43,12 +43,14 @@ class Visit:
 
 @dataclass(frozen=True)
 class Desk:
-    """The services and the page."""
+    """The services and the page. `unread` counts the updates that a tab was sent and has not
+    fetched."""
 
     services: Services
     texts: AllTexts
     answers: Answers
     parts: Parts
+    unread: Callable[[str], int]
 
     @property
     def unchanged(self) -> Frame:

@@ -27,6 +27,22 @@ _ICON = (
     " stroke='%23fff' stroke-width='2.6' stroke-linecap='round'/%3E%3C/svg%3E"
 )
 TITLE = "Qwen WebUI"
+# In this order: a later file wins.
+STYLES = (
+    *(
+        "tokens",
+        "frame",
+        "side",
+        "top",
+        "messages",
+        "welcome",
+        "composer",
+        "panel",
+        "dialog",
+        "models",
+    ),
+    "narrow",
+)
 
 
 class PageDocument:
@@ -38,9 +54,7 @@ class PageDocument:
         assets = read_assets()
         mark = hashlib.sha256(json.dumps(assets).encode()).hexdigest()[:12]
         self._styles = "".join(
-            f'<link rel="stylesheet" href="./ui/assets/{name}?{mark}">'
-            for name in sorted(assets)
-            if name.endswith(".css")
+            f'<link rel="stylesheet" href="./ui/assets/{name}.css?{mark}">' for name in STYLES
         )
         self._script = f'<script type="module" src="./ui/assets/page.js?{mark}"></script>'
 

@@ -22,7 +22,7 @@ from qwen_webui.ui.form import CUSTOM
 from qwen_webui.ui.model_bar import ModelHandlers, build_model
 from qwen_webui.ui.parts import Parts
 from qwen_webui.ui.persona_panel import PersonaHandlers, build_persona
-from qwen_webui.ui.routes import page_routes
+from qwen_webui.ui.routes import closed_routes, page_routes
 from qwen_webui.ui.sampling_panel import SamplingHandlers, build_sampling
 from qwen_webui.ui.shell import brand, panel_head, side_foot, top_bar
 from qwen_webui.ui.texts import AllTexts
@@ -45,7 +45,9 @@ def build_page(services: Services, texts: AllTexts | None = None) -> gr.Blocks:
         fill_width=True,
         delete_cache=(UPLOADS_CHECKED, UPLOADS_KEPT),
     ) as demo:
-        desk = _lay_out(services, texts, i18n)
+        parts = _lay_out(services, texts, i18n)
+        answers = Answers(services.assistant, services.manager)
+        desk = Desk(services, texts, answers, parts, lambda session: unread(demo, session))
         _connect(demo, desk)
     settings = services.settings
     room = settings.max_running + settings.max_waiting
@@ -57,11 +59,18 @@ def build_page(services: Services, texts: AllTexts | None = None) -> gr.Blocks:
     return demo
 
 
+def unread(demo: gr.Blocks, session: str) -> int:
+    """Updates that wait for the tab to fetch them; Gradio itself lets them grow without bound."""
+    waiting = demo._queue.pending_messages_per_session.get(session)
+    return waiting.qsize() if waiting is not None else 0
+
+
 def mount_page(api: FastAPI, services: Services) -> FastAPI:
     """Serve the page at "/" of `api`, beside its own routes."""
     texts = AllTexts()
     demo = build_page(services, texts)
     api.include_router(page_routes(services, texts))
+    api.include_router(closed_routes())
     gr.mount_gradio_app(
         api,
         demo,
@@ -97,7 +106,7 @@ def translations(texts: AllTexts) -> gr.I18n:
     return gr.I18n(**by_language)
 
 
-def _lay_out(services: Services, texts: AllTexts, i18n: gr.I18n) -> Desk:
+def _lay_out(services: Services, texts: AllTexts, i18n: gr.I18n) -> Parts:
     english = texts["en"]
     every = services.personas.all()
     choices = [(p.name["en"], p.id) for p in every]
@@ -114,8 +123,7 @@ def _lay_out(services: Services, texts: AllTexts, i18n: gr.I18n) -> Desk:
             _piece(i18n("frame.panel"))
             persona = build_persona([*choices, (english("persona.custom"), CUSTOM)], first, i18n)
             sampling = build_sampling(i18n)
-    parts = Parts(sidebar, chat, persona, sampling, build_model())
-    return Desk(services, texts, Answers(services.assistant, services.manager), parts)
+    return Parts(sidebar, chat, persona, sampling, build_model())
 
 
 def _piece(value: object) -> gr.Markdown:

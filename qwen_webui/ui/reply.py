@@ -24,6 +24,8 @@ from qwen_webui.ui.messages import ChatMessage, chat_value, live_message, with_n
 PAUSE = 1 / 13
 PAUSE_LONG = 1 / 9
 LONG_CHAT = 60  # messages
+# Updates nobody fetches, ten seconds' worth: whoever asked is not there, or is far too slow.
+MOST_UNREAD = 120
 # How often a waiting line or a load is looked at again.
 LOOK = 0.5
 
@@ -64,6 +66,8 @@ async def _write(
         if message != last and not running.left:
             yield {desk.parts.chat.chat: [*said, message]}
             last = message
+        if desk.unread(visit.session) > MOST_UNREAD:
+            running.stop()
         await running.rest(pause)
 
 

@@ -6,6 +6,8 @@ They belong to the page and may change with it; the product's API is api/.
 from __future__ import annotations
 
 import hashlib
+import secrets
+from dataclasses import asdict
 from importlib import resources
 from pathlib import PurePosixPath
 from urllib.parse import quote
@@ -36,6 +38,8 @@ def page_routes(services: Services, texts: AllTexts) -> APIRouter:
     """All of them."""
     router = APIRouter(prefix="/ui", include_in_schema=False)
     assets = read_assets()
+    # Tells a page that what it knew of the server before is over.
+    server = secrets.token_hex(8)
 
     @router.get("/assets/{name}")
     async def asset(name: str, request: Request) -> Response:
@@ -53,10 +57,10 @@ def page_routes(services: Services, texts: AllTexts) -> APIRouter:
     @router.get("/bar")
     async def bar(request: Request, seen: str = "") -> Response:
         now = await read_bar(services, texts[language_of(request)])
-        mark = version(now)
+        mark = f"{server}-{version(now)}"
         if seen == mark:
             return Response(status_code=204, headers=_UNSTORED)
-        content = {"html": now.html, "model": now.model, "busy": now.busy, "version": mark}
+        content = {**asdict(now), "version": mark, "server": server}
         return JSONResponse(content, headers=_UNSTORED)
 
     @router.get("/models")
@@ -89,6 +93,18 @@ def page_routes(services: Services, texts: AllTexts) -> APIRouter:
         if not 0 <= place < len(messages):
             raise NotFound("There is no such message.")
         return Response(messages[place].content, media_type="text/plain", headers=_UNSTORED)
+
+    return router
+
+
+def closed_routes() -> APIRouter:
+    """Gradio's second way to its handlers, which the page does not use: it runs them with nobody
+    there to read, and nobody to stop them."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.api_route("/gradio_api/call/{rest:path}", methods=["GET", "POST"])
+    async def closed(rest: str) -> Response:
+        raise NotFound("The page's events are not an API; see /api/openapi.json for that.")
 
     return router
 

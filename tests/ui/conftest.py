@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from qwen_webui.engines.scripted import Script
 from tests.ui.hands import Hands
 from tests.ui.site import Site
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = shutil.which("chromium") or "chromium"
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

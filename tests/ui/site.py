@@ -25,7 +25,7 @@ from qwen_webui.settings import Settings, prepare_data_dir
 from qwen_webui.store import Store
 from qwen_webui.types import PRECISIONS
 from tests.folders import checkpoint_files, write_checkpoint
-from tests.serving import TEMPLATE, write_tokenizer
+from tests.serving import write_tokenizer
 
 T = TypeVar("T")
 DRAIN_SECONDS = 2.0
@@ -38,7 +38,6 @@ def write_demo(folder: Path, shard_bytes: int = 4 << 20) -> Path:
         for name in ("tokenizer.json", "tokenizer_config.json"):
             del files[name]
         write_tokenizer(write_checkpoint(folder / f"demo-{precision}", files))
-    assert TEMPLATE, "the tokenizer brings its template"
     return folder
 
 
@@ -100,7 +99,7 @@ class Site:
         )
         self._server = uvicorn.Server(config)
         # Signals belong to the test's own thread.
-        self._server.capture_signals = _nothing  # type: ignore[method-assign]
+        self._server.capture_signals = _NoSignals  # type: ignore[method-assign]
         if first:
             self.services.manager.start_load(first)
         task = asyncio.create_task(self._server.serve())
@@ -132,7 +131,9 @@ class Site:
         return Services(settings, library, manager, personas, Assistant(manager, personas), store)
 
 
-class _nothing:
+class _NoSignals:
+    """In place of uvicorn's handling of signals."""
+
     def __enter__(self) -> None: ...
 
     def __exit__(self, *_: object) -> None: ...

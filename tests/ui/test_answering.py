@@ -23,10 +23,12 @@ TURN = ChatTurn("How are you?")
 async def answering(
     folder: Path, script: Script, *, load: bool = True
 ) -> AsyncIterator[tuple[Answers, ModelManager, ScriptedLoader]]:
-    loader = ScriptedLoader(script)
+    loader = ScriptedLoader(Script(load_delay=script.load_delay))
     manager = make_manager(FakeLibrary(folder), loader, max_running=1)
     if load:
         await manager.load("one")
+        # Not before: every load ends with a short answer.
+        loader.script = script
     yield Answers(Assistant(manager, Personas.load(builtin_folder())), manager), manager, loader
     await manager.close()
 

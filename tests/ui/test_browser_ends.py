@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from qwen_webui.store import StoredMessage
 from tests.ui.hands import TEXT, Hands, until
 from tests.ui.site import Site
 
@@ -67,6 +69,27 @@ def test_a_reload_mid_answer_cancels_it_and_keeps_what_came(me: Hands, site: Sit
     assert me.ask("Next") == "Echo: Next"
 
 
+def test_stop_acts_in_a_long_conversation(me: Hands, site: Site) -> None:
+    """Fifty turns of 2 kB: the page must not drown in its own updates."""
+    me.ask("The first of many")
+    owner = next(c["value"] for c in me.page.context.cookies() if c["name"] == "qw_owner")
+    text = "Some **words** and `code` of an answer. " * 50
+    turn = [StoredMessage("user", "And then?"), StoredMessage("assistant", text)]
+    site.call(site.services.store.append(owner, me.conversation(), turn * 50))
+    me.page.reload()
+    expect(me.page.locator(".bot-row")).to_have_count(51, timeout=30_000)
+    me.ready()
+    site.script(words=("word",) * 5000, delay=0.01)
+    me.say("One more")
+    expect(me.page.locator(".bot-row").last).to_contain_text("word word", timeout=20_000)
+    me.page.wait_for_timeout(2000)
+    pressed = monotonic()
+    me.page.keyboard.press("Escape")
+    until(lambda: site.loader.running == 0)
+    assert monotonic() - pressed < 1.5
+    me.done()
+
+
 def test_when_the_line_is_full_nothing_is_lost(browser: Browser, tmp_path: Path) -> None:
     site = Site(tmp_path, max_running=1, max_waiting=0).start()
     try:
@@ -101,7 +124,8 @@ def test_a_restart_of_the_server_loses_nothing(browser: Browser, tmp_path: Path)
         site.start()
         expect(me.page.locator(".qw-lost")).to_be_hidden(timeout=20_000)
         me.ready()
-        assert me.page.input_value(TEXT) == "typed meanwhile"
+        expect(me.page.locator(TEXT)).to_have_value("typed meanwhile")
+        expect(me.page.locator(".bot-row")).to_contain_text("Echo: Before the restart")
         assert me.ask("After the restart") == "Echo: After the restart"
         assert me.questions() == ["Before the restart", "After the restart"]
         said = [m.content for m in site.loader.requests[-1].messages if m.role != "system"]

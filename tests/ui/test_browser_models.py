@@ -43,7 +43,6 @@ def test_a_conversation_goes_on_through_all_four_precisions(me: Hands, site: Sit
 
 
 def until_loaded(me: Hands, site: Site, name: str) -> None:
-    me.page.wait_for_function("document.querySelector('.qw-ready') !== null")
     for _ in range(200):
         status = site.services.manager.status()
         if status.state == "ready" and status.name == name:

@@ -125,7 +125,9 @@ def test_two_tabs_of_one_visitor_share_what_is_stored(me: Hands) -> None:
     second = Hands(me.page.context.new_page(), me.url).open(f"/?c={me.conversation()}")
     assert second.questions() == ["Seen by both"]
     second.ask("From the second tab")
-    me.ask("From the first tab")
+    me.say("From the first tab")
+    expect(me.page.locator(".bot-row").last).to_contain_text("Echo: From the first tab")
+    me.done()
     assert me.questions() == ["Seen by both", "From the second tab", "From the first tab"]
 
 

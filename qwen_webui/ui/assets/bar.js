@@ -4,7 +4,7 @@ import { announce, ask, tell, words } from "./bus.js";
 import { close, show } from "./dialog.js";
 
 const BUSY = 700, IDLE = 4000, HIDDEN = 20000, LOST = 2000;
-let version = "", model = null, busy = false, timer = 0, lost = false, told = "";
+let server = "", version = "", model = null, busy = false, timer = 0, lost = false, told = "";
 
 export function startBar() {
   document.addEventListener("click", (event) => {
@@ -45,6 +45,10 @@ function soon(wait) {
 }
 
 function draw(bar) {
+  // Another server than the one that made this page: begin anew, with the draft and the
+  // conversation, before anything is sent that this page could not show.
+  if (server && server !== bar.server) return location.reload();
+  server = bar.server;
   const place = document.querySelector(".qw-bar");
   if (!place) return;
   const focused = place.contains(document.activeElement) && document.activeElement.dataset.do;

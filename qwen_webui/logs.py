@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 import traceback
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -108,4 +109,5 @@ def tear_down(logger: logging.Logger) -> None:
     """Remove and close what a set-up before this one added to `logger`."""
     for old in logger.handlers[:]:
         logger.removeHandler(old)
-        old.close()
+        with suppress(OSError):  # lines that a full disk never took
+            old.close()

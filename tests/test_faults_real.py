@@ -134,13 +134,15 @@ async def test_killed_during_a_swap(
     """reliability line 24: whatever it was doing, one of the two serves afterwards."""
     swap = asyncio.create_task(manager.load("other"))
     await asyncio.sleep(seconds)
-    if loader.pid is not None:
-        os.kill(loader.pid, signal.SIGKILL)
+    killed = loader.pid
+    assert killed is not None, "the worker outlives swaps"
+    os.kill(killed, signal.SIGKILL)
     name = "good"
     try:
         name = (await swap).name
     except EngineCrashed as error:
         assert "restarted" not in error.message
+    await soon(lambda: loader.pid not in (None, killed), 10 * SLACK)
     await serves(manager, name)
     children = psutil.Process().children()
     assert [c.pid for c in children if c.status() != psutil.STATUS_ZOMBIE] == [loader.pid]
@@ -150,7 +152,7 @@ async def test_killed_during_a_swap(
 async def test_killed_during_a_score(manager: ModelManager, loader: ProcessLoader) -> None:
     """reliability line 24"""
     async with manager.lease() as engine:
-        scoring = asyncio.create_task(engine.score([1, 2, 3] * 4000))
+        scoring = asyncio.create_task(engine.score([1, 2, 3] * 2700))
         await asyncio.sleep(0.2)
         assert loader.pid is not None and not scoring.done()
         os.kill(loader.pid, signal.SIGKILL)

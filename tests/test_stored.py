@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def test_delete_all_asks_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_without_anyone_to_ask_nothing_is_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(tmp_path)
+    filled(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert cli.main(["delete-all", "--data-dir", str(tmp_path)]) == 1
     assert list_stored(tmp_path)

@@ -66,10 +66,11 @@ class SidebarHandlers:
         return {**frame, **moved_frame(self._desk, visit, role, base, sliders)}
 
     async def new(self, request: gr.Request) -> Frame:
-        """A blank page; the first message makes a conversation of it."""
+        """A blank page; the first message makes a conversation of it. The box was emptied by the
+        page at once, and may hold new words by now."""
         visit = self._desk.visit(request)
         with noticed(visit.t):
-            return {**await self._blank(visit), self._desk.parts.chat.text: ""}
+            return await self._blank(visit)
 
     async def search(self, query: str, conversation: str, request: gr.Request) -> Frame:
         """The list, narrowed."""

@@ -20,7 +20,7 @@ from qwen_webui.ui.form import Role
 from qwen_webui.ui.markup import escape
 from qwen_webui.ui.messages import percent
 from qwen_webui.ui.parts import ModelParts, hidden_event
-from qwen_webui.ui.picker import display_name
+from qwen_webui.ui.picker import display_name, suggestion_html
 from qwen_webui.ui.sampling_panel import moved_frame
 from qwen_webui.ui.texts import Texts
 
@@ -84,7 +84,10 @@ async def read_bar(services: Services, t: Texts) -> Bar:
     memory = await services.manager.memory()
     info = status.info
     model = f"{info.checkpoint.name}/{info.max_context}" if info and status.state == "ready" else ""
-    return Bar(bar_html(status, memory, t), model, status.state in ON_THE_WAY)
+    html = bar_html(status, memory, t)
+    if info is not None and info.checkpoint.family == "demo" and status.state == "ready":
+        html += await suggestion_html(services, t)
+    return Bar(html, model, status.state in ON_THE_WAY)
 
 
 def version(bar: Bar) -> str:

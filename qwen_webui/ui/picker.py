@@ -20,11 +20,12 @@ from qwen_webui.ui.texts import Texts
 
 def display_name(spec: CheckpointSpec, t: Texts) -> str:
     """A checkpoint as people call it, with its precision."""
-    precision = t(f"model.precision_{spec.precision}")
+    name = spec.title
     if spec.family == "demo":
-        return f"{t('model.demo')}, {precision}"
-    # Titles of the catalogue say the precision themselves.
-    return spec.title if spec.family == "qwen2.5" else f"{spec.title} ({precision})"
+        name = t("model.demo")
+    elif spec.family == "qwen2.5":
+        name = f"Qwen2.5-{spec.size}-Instruct"
+    return t("model.named", name=name, precision=t(f"model.precision_{spec.precision}"))
 
 
 Row = tuple[CheckpointSpec, MemoryForecast]
@@ -70,23 +71,54 @@ def _free(rows: Sequence[Row], view: _View) -> str:
     return escape(view.t("model.free_now", free=units.size(need.free), device=device))
 
 
+async def suggestion_html(services: Services, t: Texts) -> str:
+    """For who talks to the embedded model: the best real one that fits, one click to load."""
+    try:
+        rows = await services.manager.forecasts()
+    except WebUIError:
+        return ""  # the list of models says why nothing can be forecast
+    view = _View(rows, services.manager.status(), services.settings.offline, t)
+    best = _best(view)
+    if best is None:
+        return ""
+    return (
+        f'<aside class="qw-suggest"><p><span>{escape(t("model.recommended"))}:</span> '
+        f"<b>{escape(display_name(best[0], t))}</b> <span>{_costs(best, t)}</span></p>"
+        f"{_button(best, view)}</aside>"
+    )
+
+
+def _best(view: _View) -> Row | None:
+    """The row that memory.recommend names."""
+    if not view.rows:
+        return None
+    need = view.rows[0][1]
+    on_hand = [spec for spec, _ in view.rows if spec.folder or not view.offline]
+    best = recommend(on_hand, free=need.free, total=need.total, device=need.device)
+    return next((row for row in view.rows if best is not None and row[0].name == best.name), None)
+
+
+def _costs(row: Row, t: Texts) -> str:
+    spec, forecast = row
+    return (
+        f"{escape(t('model.download'))}: {escape(_download(spec, t))} · "
+        f"{escape(t('model.needs'))}: {units.size(forecast.needed)}"
+    )
+
+
 def _recommended(view: _View) -> str:
     """The best real checkpoint that fits, one click to load."""
     t = view.t
     if not view.rows:
         return ""
-    need = view.rows[0][1]
-    on_hand = [spec for spec, _ in view.rows if spec.folder or not view.offline]
-    best = recommend(on_hand, free=need.free, total=need.total, device=need.device)
+    best = _best(view)
     if best is None:
         return f'<p class="qw-note">{escape(t("model.nothing_fits"))}</p>'
-    forecast = next(f for spec, f in view.rows if spec.name == best.name)
     return (
         f'<section class="qw-best"><div><h3>{escape(t("model.recommended"))}</h3>'
-        f"<b>{escape(display_name(best, t))}</b><p>{escape(t('model.recommended_text'))} "
-        f"{escape(t('model.download'))}: {escape(_download(best, t))} · "
-        f"{escape(t('model.needs'))}: {units.size(forecast.needed)}</p></div>"
-        f"{_button((best, forecast), view, strong=True)}</section>"
+        f"<b>{escape(display_name(best[0], t))}</b><p>{escape(t('model.recommended_text'))} "
+        f"{_costs(best, t)}</p></div>"
+        f"{_button(best, view, strong=True)}</section>"
     )
 
 

@@ -6,6 +6,7 @@ Only makes text from values; every foreign word is escaped here.
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 from collections.abc import Sequence
 
 from qwen_webui.chat import ContextUse
@@ -22,7 +23,7 @@ def conversation_list(
     """The sidebar's list, latest first, under headings of time."""
     if not entries:
         text = t("side.nothing_found", query=query) if query else t("side.none")
-        return f'<div class="qw-list" data-current="{escape(current)}"><p>{escape(text)}</p></div>'
+        return _list(current, f"<p>{escape(text)}</p>")
     parts, heading = [], ""
     for entry in entries:
         when = _age(entry.updated, now, t)
@@ -30,7 +31,7 @@ def conversation_list(
             parts.append(("</ul>" if heading else "") + f"<h2>{escape(when)}</h2><ul>")
             heading = when
         parts.append(_entry(entry, entry.id == current, t))
-    return f'<div class="qw-list" data-current="{escape(current)}">{"".join(parts)}</ul></div>'
+    return _list(current, f"{''.join(parts)}</ul>")
 
 
 def welcome(persona: Persona | None, t: Texts) -> str:
@@ -78,6 +79,13 @@ def banner(t: Texts) -> str:
         f'<button type="button" data-do="edit-cancel">{escape(t("chat.edit_cancel"))}</button>'
         "</div>"
     )
+
+
+def _list(current: str, inner: str) -> str:
+    """Drawn anew even when nothing in it changed: that tells assets/turns.js that the page is
+    where it was going."""
+    mark = secrets.token_hex(4)
+    return f'<div class="qw-list" data-current="{escape(current)}" data-mark="{mark}">{inner}</div>'
 
 
 def _gauge(use: ContextUse | None, t: Texts) -> str:

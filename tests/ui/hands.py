@@ -32,6 +32,8 @@ class Hands:
     def open(self, path: str = "/") -> Hands:
         self.page.goto(self.url + path)
         expect(self.page.locator(".qw-meter")).to_be_visible(timeout=PATIENCE)
+        shown = self.page.locator(".message-row, .qw-welcome").first
+        expect(shown).to_be_visible(timeout=PATIENCE)
         return self
 
     def ready(self) -> Hands:
@@ -43,6 +45,12 @@ class Hands:
         """Type and send; return at once."""
         self.page.fill(TEXT, text)
         self.page.press(TEXT, "Enter")
+        return self
+
+    def new(self) -> Hands:
+        """Begin a new conversation."""
+        self.page.click("#qw-new")
+        expect(self.page.locator(".qw-welcome")).to_be_visible()
         return self
 
     def done(self) -> Hands:

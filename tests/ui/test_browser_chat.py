@@ -60,6 +60,7 @@ def test_stop_mid_stream_keeps_what_came(me: Hands, site: Site) -> None:
     assert "stopped" in me.facts()[0] and "tokens/s" in me.facts()[0]
     me.page.reload()
     me.open(f"/?c={me.conversation()}")
+    expect(me.page.locator(".bot-row")).to_contain_text("stopped")
     assert me.answers() == [answer]
 
 
@@ -82,8 +83,10 @@ def test_edit_replaces_the_rest(me: Hands, site: Site) -> None:
     me.page.locator(".qw-act-edit").first.click()
     expect(me.page.locator(TEXT)).to_have_value("One")
     expect(me.page.locator(".qw-banner")).to_be_visible()
-    me.say("One, but better").done()
-    expect(me.page.locator(".bot-row")).to_have_count(1)
+    me.say("One, but better")
+    expect(me.page.locator(".qw-said")).to_have_text(["One, but better"])
+    expect(me.page.locator(".bot-row .qw-facts")).to_have_count(1)
+    me.done()
     assert me.questions() == ["One, but better"]
     assert me.answers() == ["Echo: One, but better"]
     expect(me.page.locator(".qw-banner")).to_be_hidden()

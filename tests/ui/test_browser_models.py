@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -101,3 +103,13 @@ def test_the_kernel_and_device_are_shown(me: Hands) -> None:
     title = me.page.get_attribute(".qw-chip", "title") or ""
     assert "Kernel: scripted" in title and "Number format" in title
     assert "24.0 GiB" in me.page.inner_text(".qw-memory")
+
+
+def test_the_page_recommends_a_real_model_with_one_click(me: Hands, site: Site) -> None:
+    suggestion = me.page.locator(".qw-suggest")
+    expect(suggestion).to_be_visible()
+    expect(suggestion).to_contain_text(re.compile(r"Qwen2\.5-.*Download: .*GiB.*needed: .*GiB"))
+    name = suggestion.locator("[data-load]").get_attribute("data-load")
+    assert name in {spec.name for spec in site.services.library.all()}
+    me.ask("Hello")
+    expect(suggestion).to_be_hidden()

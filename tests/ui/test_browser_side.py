@@ -29,8 +29,7 @@ def test_a_reload_finds_the_conversation_again(me: Hands) -> None:
 def test_new_and_back_and_open(me: Hands) -> None:
     me.ask("The first talk")
     first = me.conversation()
-    me.page.click("#qw-new")
-    expect(me.page.locator(".qw-welcome")).to_be_visible()
+    me.new()
     assert me.conversation() == ""
     me.ask("The second talk")
     assert me.conversation() != first
@@ -46,8 +45,10 @@ def test_an_answer_does_not_follow_into_another_conversation(me: Hands, site: Si
     me.ask("Quiet place")
     me.page.click("#qw-new")
     site.script(words=("word",) * 3000, delay=0.01)
+    # At once: what is sent on the way to a new conversation belongs to the new one.
     me.say("Loud place")
-    expect(me.page.locator(".bot-row")).to_contain_text("word")
+    expect(me.page.locator(".bot-row .md").last).to_contain_text("word")
+    assert me.questions() == ["Loud place"]
     me.page.get_by_role("link", name="Quiet place").click()
     expect(me.page.locator(".bot-row")).to_contain_text("Echo: Quiet place")
     me.done()
@@ -60,8 +61,7 @@ def test_an_answer_does_not_follow_into_another_conversation(me: Hands, site: Si
 
 def test_search_finds_two_chinese_characters(me: Hands) -> None:
     me.ask("量子力学是什么？")
-    me.page.click("#qw-new")
-    me.ask("Bread recipes")
+    me.new().ask("Bread recipes")
     me.page.fill("#qw-search input, #qw-search textarea", "力学")
     expect(me.page.locator(".qw-list li")).to_have_count(1)
     assert me.listed() == ["量子力学是什么？"]
@@ -139,3 +139,14 @@ def test_a_draft_survives_the_language_switch(me: Hands) -> None:
     expect(me.page.locator(TEXT)).to_have_value("half a thought")
     expect(me.page.locator(".bot-row")).to_be_visible()
     assert me.questions() == ["Before the switch"]
+
+
+def test_a_refused_event_covers_nothing(me: Hands, site: Site) -> None:
+    me.ask("Here and gone")
+    owner = next(c["value"] for c in me.page.context.cookies() if c["name"] == "qw_owner")
+    site.call(site.services.store.delete(owner, me.conversation()))
+    me.page.get_by_role("link", name="Here and gone").click()
+    expect(me.page.get_by_text("It is not here any more")).to_be_visible()
+    assert me.page.locator("[data-testid=status-tracker]:visible").count() == 0
+    me.new()
+    assert me.ask("Another one") == "Echo: Another one"

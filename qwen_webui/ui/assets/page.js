@@ -4,7 +4,9 @@ import { startBar } from "./bar.js";
 import { startChat } from "./chat.js";
 import { startFrame } from "./frame.js";
 import { startSide } from "./side.js";
+import { startTurns } from "./turns.js";
 
+startTurns();
 startFrame();
 startSide();
 startChat();

@@ -1,7 +1,8 @@
 // The list of conversations: opening, the menu of each, and the address that finds one again.
-import { conversation, tell, textBox, words } from "./bus.js";
+import { conversation, put, tell, textBox, words } from "./bus.js";
 import { confirm, prompt } from "./dialog.js";
 import { closeDrawers } from "./frame.js";
+import { go } from "./turns.js";
 
 export function startSide() {
   document.addEventListener("click", (event) => {
@@ -9,20 +10,27 @@ export function startSide() {
     const dots = event.target.closest("[data-menu]");
     if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
       event.preventDefault();
-      tell("open", link.dataset.open);
+      open(link.dataset.open);
       closeDrawers();
     }
     if (event.target.closest("#qw-new")) {
+      go();
+      put(textBox(), "");
       closeDrawers();
-      textBox()?.focus();
+      textBox().focus();
     }
-    const open = document.getElementById("qw-menu");
-    if (open && !open.contains(event.target)) closeMenu(false);
-    if (dots && open?.dataset.of !== dots.dataset.menu) openMenu(dots);
+    const shown = document.getElementById("qw-menu");
+    if (shown && !shown.contains(event.target)) closeMenu(false);
+    if (dots && shown?.dataset.of !== dots.dataset.menu) openMenu(dots);
   });
-  window.addEventListener("popstate", () => tell("open", inAddress()));
+  window.addEventListener("popstate", () => open(inAddress()));
   window.addEventListener("resize", () => closeMenu(false));
   new MutationObserver(follow).observe(document.body, { childList: true, subtree: true });
+}
+
+function open(id) {
+  go();
+  tell("open", id);
 }
 
 const inAddress = () => new URLSearchParams(location.search).get("c") ?? "";
@@ -121,6 +129,9 @@ export function clearConversation() {
     words("chat.clear_title"),
     words("chat.clear_text"),
     words("chat.clear_confirm"),
-    () => tell("clear"),
+    () => {
+      go();
+      tell("clear");
+    },
   );
 }

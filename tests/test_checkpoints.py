@@ -185,6 +185,17 @@ def test_without_the_embedded_files_the_sentence_says_so(tmp_path: Path) -> None
         choose(None, None, known=catalogue(tmp_path))
 
 
+def test_a_damaged_embedded_checkpoint_leaves_the_others(tmp_path: Path) -> None:
+    """reliability line 33: it is no reason for the program not to start."""
+    for precision in ("fp16", "gptq-int4"):
+        write_checkpoint(tmp_path / f"demo-{precision}", checkpoint_files(precision))
+    (tmp_path / "demo-fp16" / "model.safetensors").write_bytes(b"torn")
+    known = catalogue(tmp_path)
+    assert [spec.name for spec in known if spec.family == "demo"] == ["demo-gptq-int4"]
+    with pytest.raises(CheckpointMissing, match="demo-fp16 is missing here or damaged"):
+        choose(None, None, known=known)
+
+
 @pytest.mark.parametrize("precision", KINDS)
 def test_a_folder_says_its_own_precision(
     tmp_path: Path, known: tuple[CheckpointSpec, ...], precision: Precision

@@ -28,6 +28,8 @@ METHODS = (*SAFE_METHODS, "POST", "PUT", "PATCH", "DELETE")
 OPEN_TO_THE_END = ("/healthz", "/readyz", "/gradio_api/cancel")
 PAGE_READS = ("/gradio_api/", "/assets/", "/ui/")
 HEARTBEAT = "/gradio_api/heartbeat/"
+# What every open tab asks for by itself every few seconds: seen at the debug level only.
+POLLED = ("/ui/bar", HEARTBEAT)
 
 
 class AccessLayer:
@@ -116,7 +118,8 @@ def _without_port(host: str) -> str:
 
 
 def _log(visit: Visit) -> None:
-    log.info(
+    log.log(
+        logging.DEBUG if visit.path.startswith(POLLED) else logging.INFO,
         "%s %s %s %s %.0f ms%s",
         visit.id,
         visit.method,

@@ -81,7 +81,9 @@ class Visit:
         patience = BODY_PATIENCE + self._received / BODY_BYTES_PER_SECOND
         left = self.started + patience - time.monotonic()
         try:
-            message = await asyncio.wait_for(self._receive(), max(0.0, left))
+            # Not wait_for: before Python 3.12 it loses a cancel that meets a message.
+            async with asyncio.timeout(left):
+                message = await self._receive()
         except TimeoutError:
             self.refusal = SlowRequest("The body came too slowly. Send the request again.")
             return {"type": "http.disconnect"}

@@ -7,10 +7,10 @@ how it computes; keeps no conversation.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import secrets
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass
 
 from qwen_webui.chat.fitting import Fitted, Fitter, Turn
@@ -43,6 +43,8 @@ DEFAULT_NEW_TOKENS = 2048
 RESERVE = 512
 # How often a request is made anew because the checkpoint was swapped while it waited in line.
 MOST_PLANS = 4
+# Characters; longer texts are counted one at a time: each takes many times its size meanwhile.
+LARGE = 200_000
 # Seconds; when a first load ends is not known beforehand.
 RETRY_AFTER = 5
 
@@ -85,6 +87,7 @@ class Assistant:
         self._manager = manager
         self._personas = personas
         self._fitter = Fitter()
+        self._large = asyncio.Semaphore(1)
 
     async def answer(self, turn: ChatTurn) -> AsyncGenerator[GenerationEvent, None]:
         """[LeftOut] Queued* Progress* TextDelta* Finished. Closing the generator stops the engine.
@@ -101,7 +104,7 @@ class Assistant:
                 told = plan.left_out
                 yield told
             newer: _Plan | None = None
-            async with aclosing(self._manager.stream(plan.request)) as events:
+            async with contextlib.aclosing(self._manager.stream(plan.request)) as events:
                 waiting = True
                 try:
                     async for event in events:
@@ -152,8 +155,9 @@ class Assistant:
     async def _plan(self, turn: ChatTurn, made: int = 0) -> _Plan:
         loaded = self._loaded()
         sampling = self._sampling(turn, loaded.info)
-        # Rendering and counting take milliseconds to tenths of a second: off the loop.
-        fitted = await asyncio.to_thread(self._fit, turn, loaded, sampling)
+        # Rendering and counting take milliseconds to seconds: off the loop.
+        async with self._large if _letters(turn) > LARGE else contextlib.nullcontext():
+            fitted = await asyncio.to_thread(self._fit, turn, loaded, sampling)
         wanted = sampling.max_new_tokens or DEFAULT_NEW_TOKENS
         room = room_for_answer(fitted.tokens, loaded.info.max_context, wanted)
         request = GenerationRequest(
@@ -215,6 +219,10 @@ def check_turn(turn: ChatTurn) -> None:
                 param=param,
             )
     check_sampling(turn.sampling)
+
+
+def _letters(turn: ChatTurn) -> int:
+    return len(turn.text) + len(turn.system or "") + sum(len(m.content) for m in turn.history)
 
 
 def _repair(text: str) -> str:

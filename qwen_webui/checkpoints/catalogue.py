@@ -6,11 +6,15 @@ beyond the embedded demo, and downloads nothing.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from qwen_webui.checkpoints.folders import describe_folder
+from qwen_webui.errors import CheckpointError
 from qwen_webui.types import PRECISIONS, CheckpointSpec, ModelShape, Precision
+
+log = logging.getLogger(__name__)
 
 GROUP = 128
 APACHE = "Apache-2.0"
@@ -131,11 +135,16 @@ def demo_folder() -> Path:
 
 def demo_specs(folder: Path) -> tuple[CheckpointSpec, ...]:
     """The embedded checkpoints that are there, described from their own files."""
-    return tuple(
-        describe_folder(folder / f"demo-{precision}", f"demo-{precision}", embedded=True)
-        for precision in PRECISIONS
-        if (folder / f"demo-{precision}" / "config.json").is_file()
-    )
+    found = []
+    for name in (f"demo-{precision}" for precision in PRECISIONS):
+        if not (folder / name / "config.json").is_file():
+            continue
+        try:
+            found.append(describe_folder(folder / name, name, embedded=True))
+        except CheckpointError as error:
+            # The others can still be served.
+            log.error("the embedded checkpoint %s is left out: %s", name, error.message)
+    return tuple(found)
 
 
 def catalogue(demo: Path | None = None) -> tuple[CheckpointSpec, ...]:

@@ -93,7 +93,7 @@ def find(name: str, known: Sequence[CheckpointSpec]) -> CheckpointSpec:
     spec = lookup(name, known)
     if spec is None and name.startswith("demo-"):
         raise CheckpointMissing(
-            f"The embedded checkpoint {name} is not part of this installation. Install the "
+            f"The embedded checkpoint {name} is missing here or damaged. Install the "
             "program again, or choose a checkpoint with --model or --quantize."
         )
     if spec is None:

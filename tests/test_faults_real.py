@@ -32,7 +32,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """`good` and `other` are whole, `torn` is cut off, `mad` has weights that are no numbers."""
+    """`good` and `other` are whole, `torn` is cut off, `mad` has weights that are no numbers,
+    `hollow` lacks some."""
     root = tmp_path_factory.mktemp("models")
     write_checkpoint(root / "good", random_weights())
     for name in ("other", "torn", "mad"):
@@ -42,6 +43,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     weights = load_file(root / "mad" / "model.safetensors")
     weights["model.norm.weight"] = weights["model.norm.weight"] * float("nan")
     save_file(weights, root / "mad" / "model.safetensors", metadata={"format": "pt"})
+    weights = load_file(root / "good" / "model.safetensors")
+    del weights["model.layers.0.mlp.down_proj.weight"]
+    shutil.copytree(root / "good", root / "hollow")
+    save_file(weights, root / "hollow" / "model.safetensors", metadata={"format": "pt"})
     yield root
 
 
@@ -61,6 +66,7 @@ async def manager(
     library.add_folder(folders / "good")
     library.add_folder(folders / "other")
     library.add_folder(folders / "mad")
+    library.add_folder(folders / "hollow")
     manager = ModelManager(
         library,
         loader,
@@ -105,6 +111,9 @@ async def test_damaged_checkpoints_leave_the_old_one(manager: ModelManager, fold
             await manager.load("mad")
         await serves(manager, "good")
         assert manager.status().error_code == "checkpoint_invalid"
+        with pytest.raises(CheckpointError, match="not in its files"):
+            await manager.load("hollow")
+        await serves(manager, "good")
     finally:
         whole.write_bytes(kept)
     await manager.load("other")

@@ -71,7 +71,9 @@ class OpenCall:
             since = self._child.heard if beats_count else time.monotonic()
             left = max(0.0, since + self._child.stall_seconds - time.monotonic())
             try:
-                report = await asyncio.wait_for(self.reports.get(), left)
+                # Not wait_for: before Python 3.12 it loses a cancel that meets a report.
+                async with asyncio.timeout(left):
+                    report = await self.reports.get()
                 break
             except TimeoutError:
                 if beats_count and self._child.heard > since:

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 from transformers.utils import logging as noise
 
 from qwen_webui.engines.kernels import quantization
+from qwen_webui.errors import CheckpointError
 from qwen_webui.types import Dtype, LoadPlan, ModelShape, Sampling
 
 # A Qwen2ForCausalLM. What transformers declares of it and of generate() does not fit together.
@@ -57,10 +58,13 @@ def threads_for(plan: LoadPlan) -> int:
 
 
 def read_model(plan: LoadPlan, config: PretrainedConfig, dtype: Dtype, kernel: str | None) -> Model:
-    """The model, on the device, ready for inference; `kernel` is one of kernels.candidates."""
+    """The model, on the device, ready for inference; `kernel` is one of kernels.candidates.
+
+    Raises CheckpointError for weights that the files do not hold: the library would invent them.
+    """
     if kernel is not None:
         config.quantization_config = {**(quantization(config) or {}), "backend": kernel}
-    model: Model = AutoModelForCausalLM.from_pretrained(
+    found: Any = AutoModelForCausalLM.from_pretrained(
         plan.folder,
         config=config,
         dtype=getattr(torch, dtype),
@@ -69,7 +73,15 @@ def read_model(plan: LoadPlan, config: PretrainedConfig, dtype: Dtype, kernel: s
         trust_remote_code=False,
         use_safetensors=True,
         attn_implementation="sdpa",
+        output_loading_info=True,
     )
+    model: Model
+    model, told = found
+    if missing := sorted(told["missing_keys"]):
+        raise CheckpointError(
+            f"{len(missing)} of the model's weights are not in its files, the first is "
+            f"{missing[0]}. Download the checkpoint again, or use another."
+        )
     model.eval()
     return model
 

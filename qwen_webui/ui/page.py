@@ -32,6 +32,9 @@ from qwen_webui.ui.theme import build_theme
 QUEUE_FACTOR, QUEUE_SPARE = 4, 64
 # Seconds: how often files that were given to the page are looked at, and how long they stay.
 UPLOADS_CHECKED, UPLOADS_KEPT = 3_600, 86_400
+# Of each tab, Gradio keeps a copy of every component's settings (100 kB), closed or not; nothing
+# here reads it. Its own bound is 10,000 tabs.
+TABS_KEPT = 100
 
 
 def build_page(services: Services, texts: AllTexts | None = None) -> gr.Blocks:
@@ -54,6 +57,7 @@ def build_page(services: Services, texts: AllTexts | None = None) -> gr.Blocks:
     demo.queue(
         max_size=QUEUE_FACTOR * room + QUEUE_SPARE, default_concurrency_limit=None, api_open=False
     )
+    demo.state_session_capacity = TABS_KEPT
     # Gradio would sum up its records with pandas after each event.
     demo._queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
     return demo

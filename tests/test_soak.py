@@ -17,6 +17,9 @@ from tests.serving import write_tokenizer
 from tests.test_server import Process
 
 pytestmark = pytest.mark.slow
+# A pool of threads grows to its bound (40 in anyio, 6 in asyncio here) as chance has it; a thread
+# left behind by each visitor would be hundreds.
+POOL = 46
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +86,14 @@ async def many(process: Process, work: object, numbers: range, at_once: int) -> 
 
 
 async def test_five_hundred_visitors_come_and_go(process: Process) -> None:
-    """reliability line 8: beside the same after a hundred, which fill caches and pools."""
-    await many(process, visit, range(100), 20)
+    """reliability line 8: beside the same after two hundred, which fill caches and pools."""
+    await many(process, visit, range(200), 20)
     memory, threads, files = used(process)
-    await many(process, visit, range(100, 600), 20)
+    await many(process, visit, range(200, 700), 20)
     memory_after, threads_after, files_after = used(process)
     assert memory_after < 1.1 * memory
-    assert (threads_after, files_after) <= (threads + 2, files + 5)
+    assert threads_after < threads + POOL
+    assert files_after <= files + 5
 
 
 async def test_thousands_of_mixed_requests(process: Process) -> None:
@@ -99,7 +103,8 @@ async def test_thousands_of_mixed_requests(process: Process) -> None:
     await many(process, ask, range(2000, 5000), 16)
     memory_after, threads_after, files_after = used(process)
     assert memory_after < 1.1 * memory
-    assert (threads_after, files_after) <= (threads + 2, files + 5)
+    assert threads_after < threads + POOL
+    assert files_after <= files + 5
     assert process.get("/api/models").json()["running"] == 0
     assert "Traceback" not in process.output() and "Task exception" not in process.output()
     uploads = Path(process.data) / "uploads"

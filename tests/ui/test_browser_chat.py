@@ -228,3 +228,21 @@ def test_updates_are_few_and_the_end_is_prompt(me: Hands, site: Site) -> None:
     lag = until(lambda: me.page.locator(".bot-row .qw-facts").count() == 1)
     assert lag < 3.0
     assert me.page.evaluate("window.updates") <= 16 * (seconds + lag) + 20
+
+
+def test_the_first_token_is_shown_at_once(me: Hands, site: Site) -> None:
+    """reliability line 5: 0.15 s after the engine's; held with fivefold slack, sending included."""
+    site.script(words=("Quokka", "and", "more"), delay=0.05)
+    me.page.evaluate(
+        """() => new MutationObserver((_, observer) => {
+            if (!document.querySelector('#qw-main').textContent.includes('Quokka')) return;
+            window.shown = performance.now();
+            observer.disconnect();
+        }).observe(document.body, {subtree: true, childList: true, characterData: true})"""
+    )
+    me.page.fill("#qw-text textarea", "Which animal?")
+    sent = me.page.evaluate("performance.now()")
+    me.page.press("#qw-text textarea", "Enter")
+    me.page.wait_for_function("window.shown")
+    assert me.page.evaluate("window.shown") - sent < 5 * 150
+    me.done()

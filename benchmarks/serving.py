@@ -65,12 +65,15 @@ class Figure:
 def endless(source: Path, target: Path) -> Path:
     """A copy of a checkpoint (weights linked) whose answers do not end by themselves."""
     target.mkdir()
+    changed = ("generation_config.json", "config.json", "tokenizer_config.json")
     for file in source.iterdir():
-        if file.name != "generation_config.json":
+        if file.name not in changed:
             (target / file.name).symlink_to(file)
-    config = json.loads((source / "generation_config.json").read_text())
-    config["eos_token_id"] = config["pad_token_id"]
-    (target / "generation_config.json").write_text(json.dumps(config))
+    generation, config, tokenizer = (json.loads((source / n).read_text()) for n in changed)
+    generation["eos_token_id"] = config["eos_token_id"] = generation["pad_token_id"]
+    tokenizer["eos_token"] = tokenizer["pad_token"]
+    for name, value in zip(changed, (generation, config, tokenizer), strict=True):
+        (target / name).write_text(json.dumps(value))
     return target
 
 

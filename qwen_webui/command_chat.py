@@ -16,7 +16,7 @@ import httpx
 from qwen_webui.errors import NotFound, Unavailable, WebUIError
 from qwen_webui.services import close_services, open_services, start_first_load
 from qwen_webui.settings import Settings
-from qwen_webui.types import ChatTurn, LeftOut, Sampling, TextDelta
+from qwen_webui.types import ChatTurn, LeftOut, Progress, Sampling, TextDelta
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,14 @@ async def ask_here(settings: Settings, question: Question, out: TextIO, err: Tex
     services = await open_services(settings)
     try:
         start_first_load(services)
-        status = services.manager.status()
+        status, told = services.manager.status(), ""
         while status.state != "ready":
             if status.state in ("failed", "empty"):
                 raise Unavailable(status.error or "No checkpoint could be loaded.")
-            print(f"{status.state} {status.target} ...", file=err, flush=True)
+            line = f"{status.state} {status.target}{_share(status.progress)}"
+            if line != told:
+                print(line, file=err, flush=True)
+            told = line
             status = await services.manager.changed(status)
         for note in status.notes:
             print(note, file=err)
@@ -65,6 +68,13 @@ async def ask_here(settings: Settings, question: Question, out: TextIO, err: Tex
         return 0
     finally:
         await close_services(services)
+
+
+def _share(progress: Progress | None) -> str:
+    """How far a download is, in whole percent: a line a percent is enough."""
+    if progress is None or progress.unit != "bytes" or not progress.total:
+        return ""
+    return f": {100 * progress.done // progress.total} % of {progress.total / 2**20:.0f} MiB"
 
 
 def ask_server(url: str, question: Question, out: TextIO) -> int:

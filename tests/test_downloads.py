@@ -159,6 +159,7 @@ def children() -> list[str]:
     ]
 
 
+@pytest.mark.slow
 async def test_wrong_bytes_are_dropped(tmp_path: Path, hub: Hub, kind: str) -> None:
     """reliability line 32"""
     hub.corrupt = True
@@ -231,6 +232,7 @@ async def test_refusals_are_sentences(
     assert str(tmp_path) not in refusal.value.message
 
 
+@pytest.mark.slow
 async def test_no_network_is_a_sentence(tmp_path: Path, hub: Hub, kind: str) -> None:
     hub.url = "http://127.0.0.1:9"
     began = time.monotonic()

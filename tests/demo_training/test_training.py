@@ -74,6 +74,7 @@ def test_logits_are_those_of_transformers(tokenizer: Path, shape: Shape, tmp_pat
     torch.testing.assert_close(ours, torch.cat((first, second)), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_thirty_steps_learn_and_a_resumed_run_goes_on(
     tokenizer: Path, shape: Shape, tmp_path: Path
 ) -> None:

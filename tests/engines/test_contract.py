@@ -156,8 +156,8 @@ async def test_closing_a_stream_leaves_the_engine_usable(engine: Engine) -> None
     assert (await reply(engine, request())).text == before.text
 
 
-async def test_a_cancelled_task_closes_its_stream(engine: Engine) -> None:
-    task = asyncio.create_task(reply(engine, request(max_new_tokens=300)))
+async def test_a_cancelled_task_closes_its_stream(engine: Engine, tiny: Path) -> None:
+    task = asyncio.create_task(reply(engine, endless(tiny)))
     await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -155,7 +155,7 @@ class RunningAnswer:
             self._name_model()
         elif isinstance(event, LeftOut):
             answer.left_out = event if event.turns else None
-        else:
+        elif isinstance(event, Queued | Progress):
             answer.waits_for = event
         self._tell()
 

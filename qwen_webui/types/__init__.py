@@ -1,0 +1,85 @@
+"""The values that cross module and process boundaries.
+
+Frozen dataclasses over the standard library only, so that every process can import them. No
+behaviour beyond building one value from another.
+"""
+
+from qwen_webui.types.asking import (
+    Ask,
+    ChatTurn,
+    GenerationRequest,
+    ToolChoice,
+)
+from qwen_webui.types.checkpoints import (
+    PRECISIONS,
+    CheckpointSpec,
+    Device,
+    Dtype,
+    EngineInfo,
+    LoadPlan,
+    MemoryForecast,
+    MemoryUse,
+    ModelShape,
+    Precision,
+)
+from qwen_webui.types.events import (
+    Finished,
+    FinishReason,
+    GenerationEvent,
+    LeftOut,
+    Progress,
+    Queued,
+    TextDelta,
+    TokenLogprob,
+    ToolCallDelta,
+    Usage,
+)
+from qwen_webui.types.messages import (
+    Message,
+    Role,
+    ToolCall,
+)
+from qwen_webui.types.sampling import (
+    Constraint,
+    ConstraintKind,
+    Sampling,
+)
+from qwen_webui.types.status import (
+    ModelStatus,
+    SwapReport,
+)
+
+__all__ = [
+    "PRECISIONS",
+    "Ask",
+    "ChatTurn",
+    "CheckpointSpec",
+    "Constraint",
+    "ConstraintKind",
+    "Device",
+    "Dtype",
+    "EngineInfo",
+    "FinishReason",
+    "Finished",
+    "GenerationEvent",
+    "GenerationRequest",
+    "LeftOut",
+    "LoadPlan",
+    "MemoryForecast",
+    "MemoryUse",
+    "Message",
+    "ModelShape",
+    "ModelStatus",
+    "Precision",
+    "Progress",
+    "Queued",
+    "Role",
+    "Sampling",
+    "SwapReport",
+    "TextDelta",
+    "TokenLogprob",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolChoice",
+    "Usage",
+]

@@ -6,10 +6,15 @@
     │  ├─ NotFound                    404   not_found
     │  ├─ MethodNotAllowed            405   method_not_allowed
     │  ├─ SlowRequest                 408   request_timeout      the body did not arrive in time
-    │  └─ PayloadTooLarge             413   payload_too_large
+    │  ├─ PayloadTooLarge             413   payload_too_large
+    │  ├─ UnsupportedDocument         415   unsupported_document of a kind that is not read
+    │  ├─ DocumentError               422   document_unreadable  damaged, locked, empty, too large
+    │  └─ SchemaRefused               422   schema_invalid       or _unsupported, _too_large
+    ├─ Unauthorized                   401   invalid_api_key      no key, or a wrong one
     ├─ Forbidden                      403   forbidden            a foreign page or host name
     ├─ Conflict                       409   conflict             another load is under way
     ├─ Overloaded                     429   overloaded           the waiting line is full
+    ├─ TooManyTries                   429   too_many_tries       an address sent many wrong keys
     ├─ SettingsError                  400   invalid_setting      a flag or a variable
     ├─ CheckpointError                422   checkpoint_invalid   a folder or file cannot be used
     │  ├─ CheckpointMissing           404   checkpoint_missing
@@ -111,6 +116,22 @@ class PayloadTooLarge(InvalidRequest):
     status, code = 413, "payload_too_large"
 
 
+class UnsupportedDocument(InvalidRequest):
+    status, code = 415, "unsupported_document"
+
+
+class DocumentError(InvalidRequest):
+    status, code = 422, "document_unreadable"
+
+
+class SchemaRefused(InvalidRequest):
+    status, code = 422, "schema_invalid"
+
+
+class Unauthorized(WebUIError):
+    status, code = 401, "invalid_api_key"
+
+
 class Forbidden(WebUIError):
     status, code = 403, "forbidden"
 
@@ -121,6 +142,10 @@ class Conflict(WebUIError):
 
 class Overloaded(WebUIError):
     status, code = 429, "overloaded"
+
+
+class TooManyTries(WebUIError):
+    status, code = 429, "too_many_tries"
 
 
 class SettingsError(WebUIError):

@@ -83,6 +83,8 @@ def forecast(
     if spec.family == "demo":
         # The share of `base` that grows with a model: a few megabytes of weights need none of it.
         overhead -= BASE_OVERHEAD
+    if spec.family == "external":
+        overhead = 0  # another computer's, or another program's: nothing is taken here
     return MemoryForecast(
         weights=spec.weights_bytes + repack,
         kv_cache=kv_bytes(shape, context, width),
@@ -113,6 +115,8 @@ def default_context(
                 param="max_context",
             )
         return wanted
+    if spec.family == "external":
+        return own  # what the other server has
     context = min(DEFAULT_CONTEXT, own)
     while (
         context > STEP

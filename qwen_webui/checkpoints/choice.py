@@ -160,7 +160,7 @@ def of_repository(hub_id: str) -> CheckpointSpec | None:
         title=hub_id,
         family="local",
         size="",
-        precision=_precision_named(hub_id.lower()),
+        precision=precision_named(hub_id.lower()),
         licence="see its LICENSE file",
         weights_bytes=0,
         shape=_UNKNOWN_SHAPE,
@@ -168,7 +168,8 @@ def of_repository(hub_id: str) -> CheckpointSpec | None:
     )
 
 
-def _precision_named(hub_id: str) -> Precision:
+def precision_named(hub_id: str) -> Precision:
+    """What a name in small letters says of the precision; fp16 where it says nothing."""
     if "awq" in hub_id:
         return "awq-int4"
     if "gptq" in hub_id:

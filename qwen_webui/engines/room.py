@@ -22,6 +22,17 @@ def room_for_answer(prompt: int, context: int, wanted: int | None) -> int:
     return room if wanted is None else min(wanted, room)
 
 
+def budget_too_small(needed: int, room: int) -> InvalidRequest:
+    """For a constraint whose shortest answer does not fit into the `room` there is."""
+    return InvalidRequest(
+        f"The shortest answer found that keeps to the constraint takes {needed} tokens, but only "
+        f"{room} are allowed or fit into the context. Set max_new_tokens to {needed} or more, "
+        "or ask for less.",
+        code="budget_too_small",
+        param="max_new_tokens",
+    )
+
+
 def refuse_long_text(tokens: int, context: int) -> None:
     """Raise unless a text of that many tokens can be scored in one context."""
     if tokens > context:

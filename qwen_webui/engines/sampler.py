@@ -17,6 +17,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
+from qwen_webui.engines.constraint import Guide
 from qwen_webui.engines.failures import NOT_FINITE
 from qwen_webui.errors import GenerationFailed, InvalidRequest
 from qwen_webui.tokens import ChatTokenizer
@@ -25,6 +26,8 @@ from qwen_webui.types import Sampling, TokenLogprob
 SEEDS = 2**63
 # Below it float32 overflows, and the draw is greedy anyway.
 LEAST_TEMPERATURE = 1e-4
+# Tokens tried before a constrained answer is brought to its end.
+DRAWS = 4
 
 
 class Sampler(LogitsProcessor):
@@ -37,8 +40,10 @@ class Sampler(LogitsProcessor):
         vocabulary: int,
         device: torch.device,
         prompt_tokens: int,
+        guide: Guide | None = None,
     ) -> None:
         self._sampling = sampling
+        self._guide = guide
         self._tokenizer = tokenizer
         self._prompt_tokens = prompt_tokens
         self._random = torch.Generator(device)
@@ -54,22 +59,43 @@ class Sampler(LogitsProcessor):
         """One row in which only the chosen token is possible."""
         if not bool(torch.isfinite(scores).all()):
             raise GenerationFailed(NOT_FINITE)
-        adjusted = self._penalized(input_ids, scores)
-        if (self._sampling.temperature or 0.0) >= LEAST_TEMPERATURE:
-            for warper in self._warpers:
-                adjusted = warper(input_ids, adjusted)
-            likely = torch.softmax(adjusted, dim=-1)
-            chosen = torch.multinomial(likely, 1, generator=self._random)
+        if self._guide is None:
+            chosen = self._drawn(input_ids, self._penalized(input_ids, scores))
         else:
-            chosen = adjusted.argmax(dim=-1, keepdim=True)
+            chosen = self._guided(input_ids, scores, self._guide)
         if self._sampling.logprobs is not None:
             self._report = self._logprobs(scores[0], int(chosen), self._sampling.logprobs)
         return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
+
+    @property
+    def guide(self) -> Guide | None:
+        """What keeps the answer to its constraint."""
+        return self._guide
 
     def report(self) -> tuple[TokenLogprob, ...]:
         """Of the token chosen last, by the model's own distribution: before bias, penalty and
         temperature. Empty unless asked for."""
         return self._report
+
+    def _guided(self, input_ids: LongTensor, scores: Tensor, guide: Guide) -> Tensor:
+        """The mask stands before the warpers: top_k counts tokens that are allowed."""
+        if not guide.closing:
+            adjusted = guide.masked(self._penalized(input_ids, scores))
+            for _ in range(DRAWS):
+                chosen = self._drawn(input_ids, adjusted)
+                if guide.take(int(chosen)):
+                    return chosen
+                adjusted = adjusted.scatter(1, chosen, -torch.inf)
+                if not bool(torch.isfinite(adjusted).any()):
+                    break
+        return torch.full((1, 1), guide.close(), device=scores.device)
+
+    def _drawn(self, input_ids: LongTensor, adjusted: Tensor) -> Tensor:
+        if (self._sampling.temperature or 0.0) < LEAST_TEMPERATURE:
+            return adjusted.argmax(dim=-1, keepdim=True)
+        for warper in self._warpers:
+            adjusted = warper(input_ids, adjusted)
+        return torch.multinomial(torch.softmax(adjusted, dim=-1), 1, generator=self._random)
 
     def _penalized(self, input_ids: LongTensor, scores: Tensor) -> Tensor:
         """Repetition counts prompt and answer, presence and frequency the answer alone."""

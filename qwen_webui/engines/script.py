@@ -38,4 +38,6 @@ class Script:
         if self.words is not None:
             return " ".join(self.words)
         said = [m.content for m in request.messages if m.role == "user"]
+        if request.prompt is not None:
+            said = [str(request.prompt)]
         return f"Echo: {said[-1] if said else ''}"

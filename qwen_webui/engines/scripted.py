@@ -1,8 +1,9 @@
 """The fake engine that tests use: plays a script, and can wait, fail, hang and die.
 
 Keeps every promise of base.py but computes nothing: sampling fields other than `stop`,
-`max_new_tokens` and `logprobs` have no effect. Counts with the checkpoint's own tokenizer when
-the spec has a folder, else by words.
+`max_new_tokens` and `logprobs` have no effect. A constraint does not change what is played, but
+is kept in this: an answer that would be cut by its budget is refused. Counts with the
+checkpoint's own tokenizer when the spec has a folder, else by words.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from qwen_webui.engines.base import Engine, EngineLoader, Report
-from qwen_webui.engines.room import refuse_long_text, room_for_answer
+from qwen_webui.engines.room import budget_too_small, refuse_long_text, room_for_answer
 from qwen_webui.engines.script import DEFAULTS, Script
 from qwen_webui.engines.stops import StopFilter
 from qwen_webui.errors import (
@@ -205,6 +206,7 @@ class ScriptedEngine(Engine):
         await self._pause(0.0)
         prompt = self._count(request)
         limit = room_for_answer(prompt, self._plan.max_context, request.sampling.max_new_tokens)
+        self._refuse_to_cut(script, request, limit)
         if script.prefill:
             yield Progress("prefill", 0, prompt, "tokens")
             await self._pause(script.prefill)
@@ -241,11 +243,22 @@ class ScriptedEngine(Engine):
         for token in self._tokenizer.encode(answer):
             yield token, decoder.push(token), self._tokenizer.token_text(token)
 
+    def _refuse_to_cut(self, script: Script, request: GenerationRequest, limit: int) -> None:
+        constraint = request.sampling.constraint
+        if constraint is None or constraint.kind == "tools":
+            return
+        needed = sum(1 for _ in self._tokens(script, request))
+        if needed > limit:
+            raise budget_too_small(needed, limit)
+
     def _count(self, request: GenerationRequest) -> int:
-        if not request.messages:
+        if not request.messages and request.prompt is None:
             raise InvalidRequest("There is no message. Send at least one.", param="messages")
         if self._tokenizer is not None:
-            return self._tokenizer.count_chat(request.messages, request.tools)
+            return len(self._tokenizer.encode_request(request))
+        if request.prompt is not None:
+            prompt = request.prompt
+            return len(prompt.split() if isinstance(prompt, str) else prompt)
         return sum(len(message.content.split()) for message in request.messages)
 
     def _logprobs(

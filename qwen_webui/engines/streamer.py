@@ -19,8 +19,8 @@ from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import Finished, FinishReason, TextDelta, Usage
 
 
-class StopStringFound(Exception):
-    """The answer is complete: raised out of `generate`, which has no other way to stop now."""
+class AnswerComplete(Exception):
+    """Raised out of `generate`, which has no other way to stop now."""
 
 
 class TokenStreamer(BaseStreamer):
@@ -65,9 +65,10 @@ class TokenStreamer(BaseStreamer):
         self.count += 1
         text = self._filter.push(self._decoder.push(token))
         self._emit(TextDelta(text, (token,), self._sampler.report()))
-        if self._filter.stopped:
+        guide = self._sampler.guide
+        if self._filter.stopped or (guide is not None and guide.complete):
             self._reason = "stop"
-            raise StopStringFound
+            raise AnswerComplete
 
     def end(self) -> None:
         """`generate` calls this after its last token; everything waits for `finish`."""
@@ -85,4 +86,6 @@ class TokenStreamer(BaseStreamer):
         usage = Usage(
             self._prompt, self.count, 0, first - self._ticket.issued, now - self._ticket.issued
         )
-        self._emit(Finished(self._reason, usage))
+        guide = self._sampler.guide
+        reason, closed = guide.ending(self._reason) if guide else (self._reason, False)
+        self._emit(Finished(reason, usage, closed))

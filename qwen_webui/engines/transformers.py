@@ -18,6 +18,8 @@ from transformers import DynamicCache, GenerationConfig, LogitsProcessorList
 
 from qwen_webui.engines import device as devices
 from qwen_webui.engines.cancelling import LayerHooks, Ticket
+from qwen_webui.engines.compiled import Grammars
+from qwen_webui.engines.constraint import Guide
 from qwen_webui.engines.failures import NOT_FINITE, is_out_of_memory, of_load
 from qwen_webui.engines.kernels import candidates, kernel_of, quantization
 from qwen_webui.engines.loading import (
@@ -33,10 +35,11 @@ from qwen_webui.engines.loading import (
 from qwen_webui.engines.progress import Emit, LoadProgress, PrefillProgress
 from qwen_webui.engines.room import refuse_long_text, room_for_answer
 from qwen_webui.engines.sampler import Sampler
-from qwen_webui.engines.streamer import StopStringFound, TokenStreamer
+from qwen_webui.engines.streamer import AnswerComplete, TokenStreamer
 from qwen_webui.errors import CheckpointError, GenerationFailed
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
+    Constraint,
     Dtype,
     EngineInfo,
     GenerationRequest,
@@ -61,6 +64,7 @@ class LoadedModel:
     ) -> None:
         self._model = model
         self._tokenizer = tokenizer
+        self._grammars = Grammars(Path(plan.folder), model.config.vocab_size)
         self._hooks = LayerHooks(model.model.layers)
         self._device = torch.device(plan.device)
         self._chunk = CHUNK[plan.device]
@@ -84,19 +88,22 @@ class LoadedModel:
     def generate(self, request: GenerationRequest, ticket: Ticket, emit: Emit) -> None:
         """Emit Progress* TextDelta* Finished."""
         sampling = request.sampling.over(self.info.defaults)
-        prompt = self._tokenizer.encode_chat(request.messages, request.tools)
+        prompt = self._tokenizer.encode_request(request)
         room = room_for_answer(len(prompt), self.info.max_context, sampling.max_new_tokens)
         vocabulary = self._model.config.vocab_size
-        sampler = Sampler(sampling, self._tokenizer, vocabulary, self._device, len(prompt))
-        streamer = TokenStreamer(self._tokenizer, sampler, sampling.stop, ticket, emit)
         prefill = PrefillProgress(len(prompt), self._chunk, emit)
-        ticket.check()
-        with self._computing(ticket, prefill.entered):
-            try:
-                self._run(prompt, room, sampler, streamer)
-            except StopStringFound:
-                log.debug("a stop string ended the answer")
-        streamer.finish()
+        with self._guiding(sampling.constraint, room) as guide:
+            sampler = Sampler(
+                sampling, self._tokenizer, vocabulary, self._device, len(prompt), guide
+            )
+            streamer = TokenStreamer(self._tokenizer, sampler, sampling.stop, ticket, emit)
+            ticket.check()
+            with self._computing(ticket, prefill.entered):
+                try:
+                    self._run(prompt, room, sampler, streamer)
+                except AnswerComplete:
+                    log.debug("the answer was complete")
+            streamer.finish()
 
     def score(self, token_ids: tuple[int, ...], ticket: Ticket) -> list[float]:
         """Natural-log probability of each token after the first: n - 1 values."""
@@ -121,11 +128,22 @@ class LoadedModel:
         a checkpoint that computes no numbers shows now. Raises what generate raises."""
         hello = GenerationRequest("warm-up", (Message("user", "Hello!"),), GREEDY)
         self.generate(hello, Ticket(), lambda _: None)
+        self._grammars.read_ahead()
 
     def unload(self) -> None:
         """Free everything. The model cannot be used afterwards."""
         del self._model, self._hooks
         devices.give_back()
+
+    @contextmanager
+    def _guiding(self, constraint: Constraint | None, room: int) -> Iterator[Guide | None]:
+        """What keeps an answer to `constraint`, for as long as it takes."""
+        if constraint is None:
+            yield None
+            return
+        with self._grammars.lent(constraint) as compiled:
+            _, alphabet = self._grammars.vocabulary()
+            yield Guide(compiled, alphabet, constraint.kind, self.info.stop_ids, room, self._device)
 
     @contextmanager
     def _computing(self, ticket: Ticket, entered: Callable[[int], None]) -> Iterator[None]:

@@ -22,7 +22,7 @@ from qwen_webui.errors import (
     WebUIError,
 )
 from qwen_webui.memory import YARN_FACTOR, forecast_in, machine_memory, usual_forecast
-from qwen_webui.tokens import ChatTokenizer
+from qwen_webui.tokens import ChatTokenizer, EstimatedTokenizer
 from qwen_webui.types import (
     CheckpointSpec,
     Dtype,
@@ -126,6 +126,8 @@ class EngineSlot:
             max_context=need.context,
             yarn_factor=YARN_FACTOR if stretched else 1.0,
         )
+        if spec.family == "external" and spec.folder is None:
+            return Prepared(plan, EstimatedTokenizer())
         return Prepared(plan, await asyncio.to_thread(ChatTokenizer.load, folder))
 
     async def put(self, prepared: Prepared, report: Report) -> int:

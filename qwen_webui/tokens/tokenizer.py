@@ -16,11 +16,14 @@ from qwen_webui.errors import InvalidRequest
 from qwen_webui.tokens.files import TokenizerFiles, read_tokenizer_files
 from qwen_webui.tokens.marks import ControlTokens, free_mark, sound, sound_value, texts_in
 from qwen_webui.tokens.template import ChatTemplate
-from qwen_webui.types import Message
+from qwen_webui.types import GenerationRequest, Message
 
 
 class ChatTokenizer:
     """A checkpoint's tokenizer and template. Immutable; safe to use from several threads."""
+
+    # Whether counts are true; see EstimatedTokenizer.
+    exact = True
 
     def __init__(self, files: TokenizerFiles) -> None:
         self._files = files
@@ -67,19 +70,38 @@ class ChatTokenizer:
             [self._control.broken(tool, mark) for tool in offered],
             sum(map(len, texts)),
         )
-        ids: list[int] = []
-        start = 0
-        for found in self._control.pattern.finditer(rendered):
-            ids += self.encode(rendered[start : found.start()].replace(mark, ""))
-            ids.append(self._files.added[found.group()])
-            start = found.end()
-        return ids + self.encode(rendered[start:].replace(mark, ""))
+        return self._with_control_tokens(rendered, mark)
+
+    def encode_prompt(self, prompt: str | Sequence[int]) -> list[int]:
+        """Token ids of a raw prompt: of a text in which control tokens count, or the ids
+        themselves, which must be tokens that the tokenizer knows."""
+        if not prompt:
+            raise InvalidRequest("The prompt is empty. Send a text or token ids.", param="prompt")
+        if isinstance(prompt, str):
+            return self._with_control_tokens(sound(prompt))
+        known = self.vocabulary
+        if (wrong := next((i for i in prompt if not 0 <= i < known), None)) is not None:
+            raise InvalidRequest(
+                f"The prompt holds token {wrong}; this model has tokens 0 to {known - 1}.",
+                param="prompt",
+            )
+        return list(prompt)
+
+    def encode_request(self, request: GenerationRequest) -> list[int]:
+        """Token ids of what an engine is asked: a raw prompt, or messages in the template."""
+        if request.prompt is not None:
+            return self.encode_prompt(request.prompt)
+        return self.encode_chat(request.messages, request.tools)
 
     def count_chat(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()
     ) -> int:
         """How many tokens `encode_chat` gives."""
         return len(self.encode_chat(messages, tools))
+
+    def count_prompt(self, prompt: str | Sequence[int]) -> int:
+        """How many tokens `encode_prompt` gives."""
+        return len(self.encode_prompt(prompt))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of untrusted text: no control token comes out, whatever stands in it."""
@@ -108,6 +130,16 @@ class ChatTokenizer:
     def stream(self) -> IncrementalDecoder:
         """A decoder for one answer."""
         return IncrementalDecoder(self)
+
+    def _with_control_tokens(self, text: str, mark: str = "") -> list[int]:
+        """Control tokens in `text` count, unless `mark` breaks them; the mark is left out."""
+        ids: list[int] = []
+        start = 0
+        for found in self._control.pattern.finditer(text):
+            ids += self.encode(text[start : found.start()].replace(mark, ""))
+            ids.append(self._files.added[found.group()])
+            start = found.end()
+        return ids + self.encode(text[start:].replace(mark, ""))
 
     def _untrusted(self, role: str) -> ControlTokens:
         return self._control if role in ("user", "tool") else self._special

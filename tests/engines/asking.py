@@ -81,7 +81,7 @@ def request(
 def endless(folder: Path) -> GenerationRequest:
     """A turn that the checkpoint in `folder` cannot end: thousands of tokens."""
     ends = ChatTokenizer.load(folder).stop_ids
-    return request(max_new_tokens=9000, logit_bias=tuple((end, -1e9) for end in ends))
+    return request(max_new_tokens=8192, logit_bias=tuple((end, -100.0) for end in ends))
 
 
 async def reply(engine: Engine, asked: GenerationRequest) -> Reply:

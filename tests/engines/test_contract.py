@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from qwen_webui.engines.base import Engine, EngineLoader
+from qwen_webui.engines.openai import OpenAILoader
 from qwen_webui.engines.process import ProcessLoader
 from qwen_webui.engines.scripted import Script, ScriptedLoader
 from qwen_webui.errors import (
@@ -22,18 +24,31 @@ from qwen_webui.errors import (
     WebUIError,
 )
 from qwen_webui.tokens import ChatTokenizer
-from qwen_webui.types import Finished, LoadPlan, Progress, TextDelta
+from qwen_webui.types import Constraint, Finished, LoadPlan, Progress, TextDelta
 from tests.engines.asking import endless, first_delta, reply, request
 from tests.engines.checkpoints import plan
+from tests.engines.upstream import upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SCRIPT = Script(words=tuple(f"word{place}" for place in range(400)), delay=0.002)
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["scripted", "process"])
-async def loader(request: pytest.FixtureRequest) -> AsyncIterator[EngineLoader]:
-    """One of each kind, kept for all tests of this module."""
+@pytest_asyncio.fixture(
+    loop_scope="module", scope="module", params=["scripted", "process", "openai"]
+)
+async def loader(
+    request: pytest.FixtureRequest,
+    tiny_folders: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[EngineLoader]:
+    """One of each kind, kept for all tests of this module; the last over a server of our own."""
+    if request.param == "openai":
+        async with upstream(tiny_folders["fp16"], tmp_path_factory.mktemp("upstream")) as url:
+            other = OpenAILoader(url, stall_seconds=60)
+            yield other
+            await other.close()
+        return
     found: EngineLoader = ScriptedLoader(SCRIPT)
     if request.param == "process":
         found = ProcessLoader(stall_seconds=60)
@@ -125,6 +140,46 @@ async def test_no_message_is_refused(engine: Engine) -> None:
         await reply(engine, dataclasses.replace(request(), messages=()))
 
 
+async def test_a_raw_prompt_is_taken_as_it_is(engine: Engine, tokenizer: ChatTokenizer) -> None:
+    asked = request(max_new_tokens=6)
+    turn = f"<|im_start|>user\n{asked.messages[0].content}<|im_end|>\n<|im_start|>assistant\n"
+    ids = tokenizer.encode_prompt(turn)
+    assert ids == tokenizer.encode_chat(asked.messages)
+    raw = [dataclasses.replace(asked, messages=(), prompt=prompt) for prompt in (turn, tuple(ids))]
+    found = [await reply(engine, one) for one in raw]
+    assert all(one.usage.prompt_tokens == len(ids) for one in found)
+    if engine.info.kernel != "scripted":
+        whole = await reply(engine, asked)
+        assert [one.text for one in found] == [whole.text, whole.text]
+        # Another server tells no ids of a raw prompt's answer.
+        unknown = () if engine.info.kernel.startswith("another server") else whole.ids
+        assert [one.ids for one in found] == [unknown, unknown]
+    for prompt in ("", (), (tokenizer.vocabulary,), (-1,)):
+        with pytest.raises(InvalidRequest) as refused:
+            await reply(engine, dataclasses.replace(asked, messages=(), prompt=prompt))
+        assert refused.value.param == "prompt"
+
+
+async def test_a_constrained_answer_is_whole_or_refused(
+    loader: EngineLoader, engine: Engine
+) -> None:
+    if isinstance(loader, ScriptedLoader):
+        loader.script = Script(words=('{"name": "Bob"}',))
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    constraint = Constraint("json_schema", json.dumps(schema))
+    try:
+        for seed in range(3):
+            fields = {"constraint": constraint, "temperature": 1.0, "seed": seed}
+            answer = await reply(engine, request(**fields, max_new_tokens=30))
+            assert isinstance(json.loads(answer.text)["name"], str)
+            assert answer.reason == "stop" and len(answer.ids) <= 30
+        with pytest.raises(InvalidRequest) as refused:
+            await reply(engine, request(constraint=constraint, max_new_tokens=3))
+        assert (refused.value.code, refused.value.param) == ("budget_too_small", "max_new_tokens")
+    finally:
+        repair(loader)
+
+
 async def test_logprobs_come_for_every_token_when_asked_for(engine: Engine) -> None:
     assert (await reply(engine, request())).logprobs == []
     answer = await reply(engine, request(logprobs=1, max_new_tokens=8))
@@ -211,17 +266,22 @@ async def test_memory_is_measured_with_and_without_an_engine(
     await engine.close()
     empty = await loader.memory()
     for use in (loaded, empty):
-        assert use.device == "cpu" and 0 < use.used_by_engine < use.total
+        elsewhere = isinstance(loader, OpenAILoader)  # no engine is in this computer's memory
+        assert use.device == "cpu" and 0 <= use.used_by_engine < use.total
+        assert (use.used_by_engine == 0) == elsewhere
         assert 0 < use.free < use.total
     assert empty.used_by_engine <= loaded.used_by_engine
 
 
 def broken_plan(loader: EngineLoader, tiny: Path, folder: Path) -> LoadPlan:
-    """A plan whose load fails: damaged weights, or a script that says so."""
+    """A plan whose load fails: damaged weights, a script that says so, a model that is nowhere."""
     if isinstance(loader, ScriptedLoader):
         error: WebUIError = CheckpointError("The weights are damaged. Fetch them again.")
         loader.script = Script(load_error=error)
         return plan(tiny)
+    if isinstance(loader, OpenAILoader):
+        missing = plan(tiny)
+        return dataclasses.replace(missing, spec=dataclasses.replace(missing.spec, name="other"))
     for file in tiny.iterdir():
         data = file.read_bytes()
         (folder / file.name).write_bytes(data[:-1000] if file.suffix == ".safetensors" else data)

@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qwen_webui.chat import Assistant
-from qwen_webui.checkpoints import Library, choose
+from qwen_webui.checkpoints import Choice, ExternalLibrary, Library, choose
 from qwen_webui.engines.base import EngineLoader
+from qwen_webui.engines.openai import OpenAILoader
 from qwen_webui.engines.process import ProcessLoader
-from qwen_webui.errors import CheckpointError, NotFound, SettingsError
+from qwen_webui.errors import CheckpointError, NotFound, SettingsError, WebUIError
 from qwen_webui.models import ModelManager
 from qwen_webui.personas import Personas, builtin_folder
 from qwen_webui.settings import Settings, prepare_data_dir
 from qwen_webui.store import Store
+from qwen_webui.structured import Structured
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ class Services:
     personas: Personas
     assistant: Assistant
     store: Store
+    structured: Structured
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -49,13 +52,15 @@ async def open_services(settings: Settings, loader: EngineLoader | None = None) 
         endpoint=settings.hub_endpoint,
         offline=settings.offline,
     )
+    if settings.engine_url and loader is None:
+        library, loader = await _elsewhere(settings, settings.engine_url, library)
     own = [settings.personas] if settings.personas else []
     personas = Personas.load(builtin_folder(), *own)
     store = await Store.open(data / "conversations.sqlite3")
     manager = ModelManager(
         library,
         loader or ProcessLoader(stall_seconds=settings.stall_seconds),
-        device=settings.device,
+        device="cpu" if settings.engine_url else settings.device,
         dtype=settings.dtype,
         max_context=settings.max_context,
         max_running=settings.max_running,
@@ -63,7 +68,9 @@ async def open_services(settings: Settings, loader: EngineLoader | None = None) 
         queue_timeout=settings.queue_timeout,
         drain_seconds=settings.drain_seconds,
     )
-    return Services(settings, library, manager, personas, Assistant(manager, personas), store)
+    structured = Structured()
+    assistant = Assistant(manager, personas, structured)
+    return Services(settings, library, manager, personas, assistant, store, structured)
 
 
 def start_first_load(services: Services) -> None:
@@ -73,7 +80,7 @@ def start_first_load(services: Services) -> None:
     """
     settings = services.settings
     try:
-        choice = choose(settings.model, settings.quantize, known=services.library.all())
+        choice = _choice(services)
         if choice.spec.folder and choice.spec.family == "local":
             services.library.add_folder(Path(choice.spec.folder))
     except (CheckpointError, NotFound, SettingsError) as error:
@@ -91,8 +98,33 @@ def start_first_load(services: Services) -> None:
     services.manager.start_load(choice.spec.name, notes=tuple(notes))
 
 
+def _choice(services: Services) -> Choice:
+    settings, library = services.settings, services.library
+    if isinstance(library, ExternalLibrary):
+        return library.choose(settings.model, settings.quantize)
+    return choose(settings.model, settings.quantize, known=library.all())
+
+
+async def _elsewhere(
+    settings: Settings, url: str, local: Library
+) -> tuple[ExternalLibrary, OpenAILoader]:
+    """The models of another server, and the way to them."""
+    key = settings.engine_key.get_secret_value() if settings.engine_key else None
+    loader = OpenAILoader(url, key, settings.stall_seconds)
+    try:
+        told = [(model.name, model.context) for model in await loader.models()]
+        return ExternalLibrary(told, local, settings.max_context), loader
+    except SettingsError:
+        await loader.close()
+        raise
+    except WebUIError as error:
+        await loader.close()
+        raise SettingsError(f"--engine-url cannot be used. {error.message}") from error
+
+
 async def close_services(services: Services) -> None:
-    """Stop the worker and close the store. Closing twice is harmless."""
+    """Stop the worker and the checker, and close the store. Closing twice is harmless."""
     services.stopping.set()
     await services.manager.close()
+    await services.structured.close()
     await services.store.close()

@@ -1,4 +1,4 @@
-"""One turn of a chat: persona, sampling and history become a request; its events come back.
+"""One turn of a chat, or one ask of a program, becomes a request; its events come back.
 
 The same for the page, the API and the command line. Decides what is sent to the model and never
 how it computes; keeps no conversation.
@@ -10,24 +10,31 @@ import asyncio
 import contextlib
 import dataclasses
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from qwen_webui.chat.fitting import Fitted, Fitter, Turn
-from qwen_webui.engines.room import room_for_answer
-from qwen_webui.errors import (
-    ContextLengthExceeded,
-    InvalidRequest,
-    ModelNotReady,
-    ModelSwitching,
+from qwen_webui.chat.checks import check_ask, check_turn, repaired
+from qwen_webui.chat.constraining import (
+    constrained,
+    instructed,
+    needed_tokens,
+    tools_constraint,
 )
-from qwen_webui.limits import check_sampling
+from qwen_webui.chat.fitting import Fitted, Fitter, Turn
+from qwen_webui.chat.reading import AnswerReader
+from qwen_webui.engines.room import budget_too_small, room_for_answer
+from qwen_webui.errors import ContextLengthExceeded, ModelNotReady, ModelSwitching
 from qwen_webui.models import ModelManager
 from qwen_webui.personas import Personas
+from qwen_webui.structured import Structured
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
+    Ask,
     ChatTurn,
+    Constraint,
     EngineInfo,
+    Finished,
     GenerationEvent,
     GenerationRequest,
     LeftOut,
@@ -83,20 +90,27 @@ class _Plan:
 class Assistant:
     """Answers turns with whatever checkpoint the manager has loaded."""
 
-    def __init__(self, manager: ModelManager, personas: Personas) -> None:
+    def __init__(self, manager: ModelManager, personas: Personas, structured: Structured) -> None:
         self._manager = manager
         self._personas = personas
+        self._structured = structured
         self._fitter = Fitter()
         self._large = asyncio.Semaphore(1)
 
-    async def answer(self, turn: ChatTurn) -> AsyncGenerator[GenerationEvent, None]:
-        """[LeftOut] Queued* Progress* TextDelta* Finished. Closing the generator stops the engine.
+    async def answer(self, turn: ChatTurn | Ask) -> AsyncGenerator[GenerationEvent, None]:
+        """[LeftOut] Queued* Progress* (TextDelta | ToolCallDelta)* Finished. Closing the generator
+        stops the engine.
 
         LeftOut comes first if history was left out; when a swap during the wait in line changed
-        what fits, another LeftOut replaces it before any text. Raises InvalidRequest and
-        ContextLengthExceeded before the engine is asked, and whatever the manager raises.
+        what fits, another LeftOut replaces it before any text. Raises InvalidRequest,
+        SchemaRefused and ContextLengthExceeded before the engine is asked, whatever the manager
+        raises, and GenerationFailed in the place of Finished for an answer that is not of the form
+        that was asked for.
         """
-        check_turn(turn)
+        if isinstance(turn, Ask):
+            check_ask(turn)
+        else:
+            check_turn(turn)
         plan = await self._plan(turn)
         told = LeftOut(0, 0)
         for _ in range(MOST_PLANS):
@@ -104,27 +118,51 @@ class Assistant:
                 told = plan.left_out
                 yield told
             newer: _Plan | None = None
-            async with contextlib.aclosing(self._manager.stream(plan.request)) as events:
-                waiting = True
-                try:
-                    async for event in events:
-                        if waiting and not isinstance(event, Queued):
-                            waiting = False
-                            newer = await self._newer(turn, plan)
-                            if newer is not None:
-                                break
-                        yield event
-                except ContextLengthExceeded:
-                    # The engine that came while this waited holds less than the one before.
-                    newer = await self._newer(turn, plan) if waiting else None
-                    if newer is None:
-                        raise
+            async with contextlib.aclosing(self._played(turn, plan)) as events:
+                async for event in events:
+                    if isinstance(event, _Plan):
+                        newer = event
+                        break
+                    yield event
             if newer is None:
                 return
             plan = newer
         raise ModelSwitching(
             "The model was swapped again and again while the request waited. Send it once more."
         )
+
+    async def _played(
+        self, turn: ChatTurn | Ask, plan: _Plan
+    ) -> AsyncGenerator[GenerationEvent | _Plan, None]:
+        """The events of `plan`, checked at the end; or another plan, before any of the engine's."""
+        finished: Finished | None = None
+        reader = AnswerReader(plan.request.sampling.constraint, self._structured)
+        async with contextlib.aclosing(self._manager.stream(plan.request)) as events:
+            waiting = True
+            try:
+                async for event in events:
+                    if waiting and not isinstance(event, Queued):
+                        waiting = False
+                        newer = await self._newer(turn, plan)
+                        if newer is not None:
+                            yield newer
+                            return
+                    if isinstance(event, Finished):
+                        finished = event  # the engine is free for others while this is checked
+                        continue
+                    for read in reader.push(event):
+                        yield read
+            except ContextLengthExceeded:
+                # The engine that came while this waited holds less than the one before.
+                newer = await self._newer(turn, plan) if waiting else None
+                if newer is None:
+                    raise
+                yield newer
+                return
+        assert finished is not None, "a stream that raises nothing is finished"
+        for read in reader.rest(finished):
+            yield read
+        yield await reader.checked(finished)
 
     def context_use(self, turn: ChatTurn) -> ContextUse:
         """What `turn` would take of the context; its text may still be empty.
@@ -152,23 +190,36 @@ class Assistant:
             )
         return _Loaded(status.info, tokenizer)
 
-    async def _plan(self, turn: ChatTurn, made: int = 0) -> _Plan:
+    async def _plan(self, turn: ChatTurn | Ask) -> _Plan:
         loaded = self._loaded()
         sampling = self._sampling(turn, loaded.info)
+        constraint, needed = sampling.constraint, 0
+        if constraint is not None:
+            needed = await needed_tokens(self._structured, constraint, loaded.info)
         # Rendering and counting take milliseconds to seconds: off the loop.
         async with self._large if _letters(turn) > LARGE else contextlib.nullcontext():
-            fitted = await asyncio.to_thread(self._fit, turn, loaded, sampling)
-        wanted = sampling.max_new_tokens or DEFAULT_NEW_TOKENS
-        room = room_for_answer(fitted.tokens, loaded.info.max_context, wanted)
+            if isinstance(turn, Ask):
+                fitted = await asyncio.to_thread(_whole, turn, loaded, constraint)
+            else:
+                fitted = await asyncio.to_thread(self._fit, turn, loaded, sampling)
+        wanted = sampling.max_new_tokens or max(DEFAULT_NEW_TOKENS, needed)
+        context, tokens = loaded.info.max_context, fitted.tokens
+        if not loaded.tokenizer.exact:
+            # A guess refuses nothing: the engine counts, and says when it is too much.
+            tokens = min(tokens, context - min(wanted, context // 4))
+        room = room_for_answer(tokens, context, wanted)
+        if needed > room:
+            raise budget_too_small(needed, room)
         request = GenerationRequest(
             id=turn.request_id or secrets.token_hex(8),
             messages=fitted.messages,
             sampling=dataclasses.replace(sampling, max_new_tokens=room),
-            tools=turn.tools,
+            tools=_offered(turn),
+            prompt=turn.prompt if isinstance(turn, Ask) else None,
         )
         return _Plan(request, fitted.left_out, loaded)
 
-    async def _newer(self, turn: ChatTurn, plan: _Plan) -> _Plan | None:
+    async def _newer(self, turn: ChatTurn | Ask, plan: _Plan) -> _Plan | None:
         """Another plan, if a swap since `plan` was made asks for another request."""
         if self._loaded() == plan.made_for:
             return None
@@ -180,11 +231,19 @@ class Assistant:
         request = dataclasses.replace(newer.request, id=plan.request.id + "-again")
         return dataclasses.replace(newer, request=request)
 
-    def _sampling(self, turn: ChatTurn, info: EngineInfo) -> Sampling:
-        """The turn's values over the persona's over the checkpoint's."""
+    def _sampling(self, turn: ChatTurn | Ask, info: EngineInfo) -> Sampling:
+        """The turn's values over the persona's over the checkpoint's, with its constraint."""
         sampling = turn.sampling
-        if turn.persona is not None:
+        if isinstance(turn, ChatTurn) and turn.persona is not None:
             sampling = sampling.over(self._personas.get(turn.persona).sampling)
+        constraint = sampling.constraint
+        if offered := _offered(turn):
+            choice, parallel = "auto", True
+            if isinstance(turn, Ask):
+                choice, parallel = turn.tool_choice, turn.parallel_calls
+            constraint = tools_constraint(offered, choice, parallel)
+        if constraint is not None:
+            sampling = constrained(sampling, constraint)
         # The length is this module's decision; the rest of the defaults are the checkpoint's.
         return sampling.over(dataclasses.replace(info.defaults, max_new_tokens=None))
 
@@ -193,8 +252,8 @@ class Assistant:
         reserve = min(sampling.max_new_tokens or RESERVE, context // 4)
         return self._fitter.fit(
             loaded.tokenizer,
-            (self._system(turn), Message("user", turn.text)),
-            tuple(_repaired(message) for message in turn.history),
+            (instructed(self._system(turn), sampling.constraint), Message("user", turn.text)),
+            tuple(repaired(message) for message in turn.history),
             turn.tools,
             context - reserve if turn.fit_history else None,
         )
@@ -207,32 +266,29 @@ class Assistant:
         return ()
 
 
-def check_turn(turn: ChatTurn) -> None:
-    """Raise InvalidRequest for a text or a sampling value that cannot be used."""
-    if not turn.text.strip():
-        raise InvalidRequest("The text is empty. Write something.", param="prompt")
-    for param, text in (("prompt", turn.text), ("system", turn.system or "")):
-        if _repair(text) != text:
-            raise InvalidRequest(
-                "The text holds a NUL character or half of a surrogate pair, which no text can"
-                " hold. Remove it, or save the source as UTF-8.",
-                param=param,
-            )
-    check_sampling(turn.sampling)
+def _whole(ask: Ask, loaded: _Loaded, constraint: Constraint | None) -> Fitted:
+    """All of `ask`. Raises ContextLengthExceeded that names the field at fault."""
+    if ask.prompt is not None:
+        messages: tuple[Message, ...] = ()
+        tokens = loaded.tokenizer.count_prompt(ask.prompt)
+    else:
+        messages = instructed(ask.messages, constraint)
+        tokens = loaded.tokenizer.count_chat(messages, _offered(ask))
+    try:
+        if loaded.tokenizer.exact:
+            room_for_answer(tokens, loaded.info.max_context, None)
+    except ContextLengthExceeded as error:
+        param = "messages" if ask.prompt is None else "prompt"
+        raise ContextLengthExceeded(error.message, param=param) from error
+    return Fitted(messages, tokens, tokens, LeftOut(0, 0))
 
 
-def _letters(turn: ChatTurn) -> int:
+def _offered(turn: ChatTurn | Ask) -> tuple[Mapping[str, Any], ...]:
+    """The tools the model is told of."""
+    return () if isinstance(turn, Ask) and turn.tool_choice == "none" else turn.tools
+
+
+def _letters(turn: ChatTurn | Ask) -> int:
+    if isinstance(turn, Ask):
+        return len(turn.prompt or ()) + sum(len(m.content) for m in turn.messages)
     return len(turn.text) + len(turn.system or "") + sum(len(m.content) for m in turn.history)
-
-
-def _repair(text: str) -> str:
-    """`text` with NUL and half surrogate pairs marked U+FFFD."""
-    return (
-        text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    )
-
-
-def _repaired(message: Message) -> Message:
-    # Refused in what a person types now; in what was said before it must not end the conversation.
-    content = _repair(message.content)
-    return message if content == message.content else dataclasses.replace(message, content=content)

@@ -101,9 +101,12 @@ def _chat(given: argparse.Namespace) -> int:
         temperature=given.temperature,
         seed=given.seed,
     )
+    settings = read_settings(vars(given))
     if given.url:
-        return ask_server(given.url, question, sys.stdout)
-    return asyncio.run(ask_here(read_settings(vars(given)), question, sys.stdout, sys.stderr))
+        keys = [*settings.api_key, *settings.admin_key]
+        key = keys[0].get_secret_value() if keys else None
+        return ask_server(given.url, question, sys.stdout, key=key)
+    return asyncio.run(ask_here(settings, question, sys.stdout, sys.stderr))
 
 
 def _models(given: argparse.Namespace) -> int:

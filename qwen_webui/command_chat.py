@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import httpx
 
-from qwen_webui.errors import NotFound, Unavailable, WebUIError
+from qwen_webui.errors import NotFound, Unauthorized, Unavailable, WebUIError
 from qwen_webui.services import close_services, open_services, start_first_load
 from qwen_webui.settings import Settings
 from qwen_webui.types import ChatTurn, LeftOut, Progress, Sampling, TextDelta
@@ -77,17 +77,23 @@ def _share(progress: Progress | None) -> str:
     return f": {100 * progress.done // progress.total} % of {progress.total / 2**20:.0f} MiB"
 
 
-def ask_server(url: str, question: Question, out: TextIO) -> int:
+def ask_server(url: str, question: Question, out: TextIO, *, key: str | None = None) -> int:
     """Ask the server at `url` through POST /api/generate with streaming."""
+    headers = {"authorization": f"Bearer {key}"} if key else {}
     body = {k: v for k, v in dataclasses.asdict(question).items() if v is not None}
     body["prompt"] = body.pop("text")
     body["stream"] = True
     try:
         # No read timeout: a first token may wait for a download or a long line.
         with (
-            httpx.Client(timeout=httpx.Timeout(10.0, read=None)) as client,
+            httpx.Client(timeout=httpx.Timeout(10.0, read=None), headers=headers) as client,
             client.stream("POST", url.rstrip("/") + "/api/generate", json=body) as response,
         ):
+            if response.status_code == Unauthorized.status:
+                raise Unauthorized(
+                    f"The server at {url} asks for {'another' if key else 'a'} key; give it with "
+                    "--api-key or in QWEN_WEBUI_API_KEY."
+                )
             if response.status_code != 200:
                 raise _as_error(json.loads(response.read()), response.status_code)
             for line in response.iter_lines():

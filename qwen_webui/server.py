@@ -10,6 +10,7 @@ import errno
 import importlib
 import logging
 import os
+import secrets
 import signal
 import socket
 from collections.abc import Iterator
@@ -17,11 +18,13 @@ from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
+from pydantic import SecretStr
 from starlette.routing import Mount
 
 from qwen_webui import logs
 from qwen_webui.api.access import AccessLayer
 from qwen_webui.api.connection import GuardedProtocol
+from qwen_webui.api.hosts import in_address, is_loopback, reachable_names
 from qwen_webui.api.routes import build_api
 from qwen_webui.engines.base import EngineLoader
 from qwen_webui.errors import SettingsError
@@ -36,6 +39,9 @@ LAST_WORDS_SECONDS = 1.5  # for answers that ended with the drain to reach their
 HANG_UP_SECONDS = 1  # for connections that are still open then
 KEEP_ALIVE_SECONDS = 15
 FORCED_EXIT = 1
+KEY_BYTES = 24
+# Only a proxy on this computer is believed about whom it asks for, and how.
+PROXIES = ("127.0.0.1", "::1")
 
 
 def build_app(services: Services) -> AccessLayer:
@@ -52,6 +58,7 @@ def run(settings: Settings) -> int:
 
 async def serve(settings: Settings, loader: EngineLoader | None = None) -> int:
     """Serve until SIGTERM or Ctrl+C has been obeyed. `loader` is the seam for tests."""
+    settings, made = with_key(settings)
     # Before anything slow, so that a port in use is said at once and early visitors just wait.
     listener = bind(settings.host, settings.port)
     try:
@@ -63,16 +70,41 @@ async def serve(settings: Settings, loader: EngineLoader | None = None) -> int:
     try:
         logs.set_up(settings.log_level, settings.data_dir / "logs")
         stopper.listen()
+        if settings.insecure and not (settings.api_key or settings.admin_key):
+            log.warning("--insecure: whoever reaches %s may use this server", settings.host)
         start_first_load(services)
         await asyncio.to_thread(importlib.import_module, PAGE)
         if not services.stopping.is_set():
-            await _serve(services, listener, stopper)
+            await _serve(services, listener, stopper, made)
     finally:
         stopper.deafen()
         listener.close()
         await close_services(services)
     log.info("stopped")
     return 0
+
+
+def with_key(settings: Settings) -> tuple[Settings, str | None]:
+    """The settings with a key made up, and that key, for a server that others reach and that was
+    given none; unless it is to be open."""
+    if is_loopback(settings.host) or settings.insecure or settings.api_key or settings.admin_key:
+        return settings, None
+    key = secrets.token_urlsafe(KEY_BYTES)
+    return settings.model_copy(update={"api_key": (SecretStr(key),)}), key
+
+
+def _announce(settings: Settings, made: str | None) -> None:
+    """Say on the console, and nowhere else, where the server is. A key that was made up stands
+    in the address, which logs in; one that was chosen is known already."""
+    if made is not None:
+        print("No key was given, so one was made up. Open one of these addresses to log in:")
+        for name in reachable_names(settings.host):
+            print(f"    http://{name}:{settings.port}/login?key={made}")
+        print("Programs send it as a bearer token. Ctrl+C stops.", flush=True)
+        return
+    address = f"http://{in_address(settings.host)}:{settings.port}/"
+    keyed = "; they ask for a key" if settings.api_key or settings.admin_key else ""
+    print(f"The page and the API are at {address}{keyed} (Ctrl+C stops).", flush=True)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -109,7 +141,9 @@ def _not_bound(host: str, port: int, error: OSError) -> str:
     return f"{host} port {port} cannot be used ({error.strerror}); see --host and --port."
 
 
-async def _serve(services: Services, listener: socket.socket, stopper: Stopper) -> None:
+async def _serve(
+    services: Services, listener: socket.socket, stopper: Stopper, made: str | None
+) -> None:
     app = build_app(services)
     config = uvicorn.Config(
         app,
@@ -119,14 +153,13 @@ async def _serve(services: Services, listener: socket.socket, stopper: Stopper) 
         log_config=None,
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=list(PROXIES),
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=HANG_UP_SECONDS,
     )
     server = Server(config)
     stopper.attend(server, app)
-    host, port = services.settings.host, services.settings.port
-    shown = f"[{host}]" if ":" in host else host
-    print(f"The page and the API are at http://{shown}:{port}/ (Ctrl+C stops).", flush=True)
+    _announce(services.settings, made)
     await server.serve(sockets=[listener])
     await stopper.stopped()
 

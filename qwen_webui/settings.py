@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from qwen_webui.errors import SettingsError
+from qwen_webui.setting_kinds import Address, HostNames, Keys, Origins, Secret
 from qwen_webui.types import Dtype, Precision
 
 ENV_PREFIX = "QWEN_WEBUI_"
@@ -33,7 +34,12 @@ class Settings(BaseSettings):
     """The settings of one run."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", allow_inf_nan=False
+        env_prefix=ENV_PREFIX,
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        # An error's text may end in a log.
+        hide_input_in_errors=True,
     )
 
     model: str | None = Field(
@@ -59,6 +65,43 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(7860, ge=1, le=65_535, description="port of the page and the API")
+    api_key: Keys = Field(
+        (),
+        description="keys that callers must show, at the login page or as a bearer token; may be "
+        "given more than once; the variable takes several with commas between them and is not "
+        "seen by other users of the machine, as a flag is",
+    )
+    admin_key: Keys = Field(
+        (),
+        description="keys for loading, unloading and downloading, good for everything else too; "
+        "without one every caller may",
+    )
+    insecure: bool = Field(
+        False, description="listen for other machines without any key; otherwise one is made up"
+    )
+    allowed_host: HostNames = Field(
+        (),
+        description="names besides this computer's own that the server answers to; without a "
+        "key it answers to no other on a loopback address; may be given more than once",
+    )
+    cors_origin: Origins = Field(
+        (),
+        description="origins whose pages may call the API from the browser, such as "
+        "https://example.org, or * for any without cookies; may be given more than once",
+    )
+    allow_swap: bool = Field(
+        False,
+        description="requests to /v1 load the model they name; otherwise one that is not loaded "
+        "is refused",
+    )
+    engine_url: Address | None = Field(
+        None,
+        description="address of another OpenAI-compatible server that computes instead of this "
+        "program, for example http://127.0.0.1:8000/v1",
+    )
+    engine_key: Secret | None = Field(
+        None, description="key that the server of --engine-url asks for"
+    )
     hub: Literal["huggingface", "modelscope"] = Field(
         "huggingface", description="where checkpoints are downloaded from"
     )
@@ -117,12 +160,14 @@ def _argument(name: str, field: FieldInfo) -> dict[str, Any]:
     common: dict[str, Any] = {"dest": name, "default": None, "help": text.replace("%", "%%")}
     if field.annotation is bool:
         return common | {"action": argparse.BooleanOptionalAction}
+    if get_origin(field.annotation) is tuple:
+        common["action"] = "append"
     return common | {"metavar": _metavar(field.annotation) or name.upper()}
 
 
 def _default_text(field: FieldInfo) -> str:
     value = field.get_default()
-    return "" if value is None or value is False or field.default_factory else f"; {value}"
+    return "" if value in (None, False, ()) or field.default_factory else f"; {value}"
 
 
 def _metavar(annotation: Any) -> str:
@@ -153,11 +198,21 @@ def _sentence(error: ValidationError) -> str:
     if name not in Settings.model_fields:
         name = "model"
     field = Settings.model_fields[name]
-    expected = _metavar(field.annotation).strip("{}").replace(",", ", ") or first["msg"]
+    own = first.get("ctx", {}).get("error", first["msg"])
+    expected = _metavar(field.annotation).strip("{}").replace(",", ", ") or own
+    held = "was wrong" if _is_secret(field) else f"was {_shown(first['input'])}"
     return (
-        f"{flag(name)} (or {ENV_PREFIX}{name.upper()}) was {first['input']!r}; expected: "
-        f"{expected}. Run with --help to see every setting."
+        f"{flag(name)} (or {ENV_PREFIX}{name.upper()}) {held}; expected: {expected}. Run with "
+        "--help to see every setting."
     )
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return "SecretStr" in str(field.annotation)
+
+
+def _shown(value: object) -> str:
+    return repr(", ".join(map(str, value)) if isinstance(value, tuple | list) else value)
 
 
 def prepare_data_dir(folder: Path) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 from qwen_webui.errors import SettingsError
 
 HOLDS = {
-    "conversations.sqlite3": "conversations",
+    "conversations.sqlite3": "conversations and runs of the JSON tab",
     "conversations.sqlite3-wal": "conversations not yet merged into their file",
     "conversations.sqlite3-shm": "index of the file before",
     "uploads": "files given to the page",

@@ -50,6 +50,7 @@ class Picture:
     height: int = 820
     dark: bool = False
     models: bool = False
+    example: str = ""  # of the JSON tab, run instead of the questions
 
 
 PICTURES = (
@@ -57,6 +58,9 @@ PICTURES = (
     Picture("chat-zh", "zh"),
     Picture("chat-dark", "en", dark=True),
     Picture("models-en", "en", models=True, height=900),
+    Picture("json-en", "en", example="person"),
+    Picture("json-zh", "zh", example="person"),
+    Picture("json-phone-zh", "zh", width=390, height=780, example="person"),
     Picture("phone-en", "en", width=390, height=780),
     Picture("phone-zh", "zh", width=390, height=780),
 )
@@ -120,11 +124,14 @@ def take(browser: Browser, url: str, picture: Picture, path: Path) -> None:
         reduced_motion="reduce",
     )
     page = context.new_page()
-    page.goto(url)
+    page.goto(f"{url}/?tab=json" if picture.example else url)
     page.wait_for_selector(".qw-chip.qw-ready")
-    page.wait_for_selector(".qw-meter .qw-gauge")
-    for number, question in enumerate(QUESTIONS[picture.language], 1):
-        ask(page, question, number)
+    if picture.example:
+        run_example(page, picture.example)
+    else:
+        page.wait_for_selector(".qw-meter .qw-gauge")
+        for number, question in enumerate(QUESTIONS[picture.language], 1):
+            ask(page, question, number)
     if picture.models:
         page.click(".qw-bar [data-do=models]")
         page.wait_for_selector("#qw-dialog table")
@@ -139,6 +146,13 @@ def ask(page: Page, question: str, number: int) -> None:
     page.fill("#qw-text textarea", question)
     page.press("#qw-text textarea", "Enter")
     page.locator(".bot-row .qw-facts").nth(number - 1).wait_for(timeout=ANSWER_MS)
+
+
+def run_example(page: Page, name: str) -> None:
+    """Choose an example of the JSON tab and wait for its valid answer."""
+    page.click(f"[data-example={name}]")
+    page.click("#qw-json-run")
+    page.wait_for_selector(".qw-standing[data-state=valid]", timeout=ANSWER_MS)
 
 
 if __name__ == "__main__":

@@ -29,10 +29,12 @@ from qwen_webui.errors import (
 )
 from qwen_webui.models import ModelManager
 from qwen_webui.personas import Localised, Persona, Personas
+from qwen_webui.structured import Prepared, Structured
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
     ChatTurn,
     CheckpointSpec,
+    Constraint,
     EngineInfo,
     Finished,
     GenerationEvent,
@@ -166,6 +168,18 @@ PIRATE = Persona(
 )
 
 
+class Unasked(Structured):
+    """Holds everything; starts no process. test_asking.py has the real one."""
+
+    async def prepare(self, constraint: Constraint, folder: Path | None) -> Prepared:
+        return Prepared()
+
+    async def check(self, constraint: Constraint, text: str) -> None: ...
+
+
+UNASKED = Unasked()
+
+
 @pytest.fixture
 def manager(tokenizer: ChatTokenizer) -> FakeManager:
     return FakeManager(tokenizer, info())
@@ -173,7 +187,7 @@ def manager(tokenizer: ChatTokenizer) -> FakeManager:
 
 @pytest.fixture
 def assistant(manager: FakeManager) -> Assistant:
-    return Assistant(cast(ModelManager, manager), Personas([PIRATE]))
+    return Assistant(cast(ModelManager, manager), Personas([PIRATE]), UNASKED)
 
 
 async def collect(assistant: Assistant, turn: ChatTurn) -> list[GenerationEvent]:
@@ -248,7 +262,7 @@ async def test_sampling_of_the_turn_over_the_persona_over_the_checkpoint(
 
 async def test_the_length_of_an_answer(tokenizer: ChatTokenizer) -> None:
     manager = FakeManager(tokenizer, info(context=10_000))
-    assistant = Assistant(cast(ModelManager, manager), Personas([PIRATE]))
+    assistant = Assistant(cast(ModelManager, manager), Personas([PIRATE]), UNASKED)
     prompt = DEFAULT_LINE + cost(user("a")) + OPENS
     await collect(assistant, ChatTurn("a"))
     await collect(assistant, ChatTurn("a", sampling=Sampling(max_new_tokens=8192)))
@@ -300,7 +314,7 @@ async def test_history_that_just_fits_is_kept(tokenizer: ChatTokenizer) -> None:
     base = DEFAULT_LINE + cost(user("Now?")) + OPENS
     for context, left in ((base + 5 * TURN_COST + 50, 0), (base + 5 * TURN_COST + 49, 1)):
         manager = FakeManager(tokenizer, info(context=context))
-        assistant = Assistant(cast(ModelManager, manager), Personas([]))
+        assistant = Assistant(cast(ModelManager, manager), Personas([]), UNASKED)
         turn = ChatTurn("Now?", history, sampling=Sampling(max_new_tokens=50))
         events = await collect(assistant, turn)
         assert [e.turns for e in events if isinstance(e, LeftOut)] == [left] * bool(left)
@@ -384,7 +398,7 @@ class Counting(ChatTokenizer):
 async def test_a_long_conversation_costs_its_newest_turn_only(folder: Path) -> None:
     tokenizer = Counting.load(folder)
     manager = FakeManager(tokenizer, info(context=60_000))
-    assistant = Assistant(cast(ModelManager, manager), Personas([]))
+    assistant = Assistant(cast(ModelManager, manager), Personas([]), UNASKED)
     history = long_history(200, 100)
     await collect(assistant, ChatTurn("Now?", history))
     assert isinstance(tokenizer, Counting)
@@ -399,7 +413,7 @@ async def test_a_long_conversation_costs_its_newest_turn_only(folder: Path) -> N
 
 async def test_a_cold_history_of_200_turns_is_counted_once(folder: Path) -> None:
     tokenizer = Counting.load(folder)
-    assistant = Assistant(cast(ModelManager, FakeManager(tokenizer, info())), Personas([]))
+    assistant = Assistant(cast(ModelManager, FakeManager(tokenizer, info())), Personas([]), UNASKED)
     history = long_history(200, 100)
     plan = assistant._loaded()
     start = time.thread_time()
@@ -655,7 +669,7 @@ async def test_during_the_first_load_a_turn_is_refused_with_a_time(
 ) -> None:
     manager = FakeManager(tokenizer, None)
     with pytest.raises(ModelNotReady, match="being loaded") as error:
-        await collect(Assistant(cast(ModelManager, manager), Personas([])), ChatTurn("a"))
+        await collect(Assistant(cast(ModelManager, manager), Personas([]), UNASKED), ChatTurn("a"))
     assert (error.value.status, error.value.retry_after) == (503, 5)
     assert manager.requests == []
 
@@ -738,7 +752,7 @@ def text_of(events: Sequence[GenerationEvent]) -> str:
 async def test_a_conversation_goes_on_across_a_swap(
     real: ModelManager, loader: ScriptedLoader
 ) -> None:
-    assistant = Assistant(real, Personas([PIRATE]))
+    assistant = Assistant(real, Personas([PIRATE]), UNASKED)
     await real.load("large")
     loader.script = Script(delay=0.01)
     first = asyncio.create_task(collect(assistant, ChatTurn("Hold the place.")))
@@ -769,7 +783,7 @@ async def test_a_conversation_goes_on_across_a_swap(
 async def test_before_the_first_checkpoint_is_ready_a_turn_is_refused(
     real: ModelManager, loader: ScriptedLoader
 ) -> None:
-    assistant = Assistant(real, Personas([]))
+    assistant = Assistant(real, Personas([]), UNASKED)
     with pytest.raises(ModelNotReady, match="No model is loaded"):
         await collect(assistant, ChatTurn("Too early."))
     loader.script = Script(load_delay=0.2)
@@ -786,7 +800,7 @@ async def test_before_the_first_checkpoint_is_ready_a_turn_is_refused(
 
 
 async def test_stop_leaves_the_real_engine_idle(real: ModelManager, loader: ScriptedLoader) -> None:
-    assistant = Assistant(real, Personas([]))
+    assistant = Assistant(real, Personas([]), UNASKED)
     await real.load("large")
     loader.script = Script(delay=0.01)
     async with aclosing(assistant.answer(ChatTurn("one two three four five"))) as events:
@@ -802,5 +816,5 @@ async def test_an_overlong_prompt_reaches_no_engine(
     await real.load("large")
     asked = len(loader.requests)
     with pytest.raises(ContextLengthExceeded, match=r"\b1000\b"):
-        await collect(Assistant(real, Personas([])), ChatTurn("x" * 1000))
+        await collect(Assistant(real, Personas([]), UNASKED), ChatTurn("x" * 1000))
     assert len(loader.requests) == asked

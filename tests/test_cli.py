@@ -89,6 +89,26 @@ def test_chat_tells_what_the_server_refused(site: Site, capsys: pytest.CaptureFi
     assert "max_new_tokens" in said.err
 
 
+def test_chat_shows_the_server_a_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = Site(tmp_path, api_key="the-servers-key").start()
+    try:
+        locked.call(until(locked.services.manager, lambda status: status.state == "ready"))
+        words = ["chat", "good morning", "--url", locked.url]
+        for more in ([], ["--api-key", "some-other-key"]):
+            assert cli.main([*words, *more]) == 1
+            said = capsys.readouterr().err
+            assert "asks for" in said and "--api-key" in said and "QWEN_WEBUI_API_KEY" in said
+            assert "some-other-key" not in said
+        assert cli.main([*words, "--api-key", "the-servers-key"]) == 0
+        monkeypatch.setenv("QWEN_WEBUI_API_KEY", "the-servers-key")
+        assert cli.main(words) == 0
+        assert capsys.readouterr().out == "Echo: good morning\n" * 2
+    finally:
+        locked.stop()
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "nowhere"])
 def test_chat_without_a_server_is_a_sentence(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["chat", "hello", "--url", url]) == 1

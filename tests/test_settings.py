@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from qwen_webui.errors import SettingsError
 from qwen_webui.settings import Settings, add_flags, flag, prepare_data_dir, read_settings
@@ -15,6 +16,13 @@ def parsed(*words: str) -> Settings:
     parser = argparse.ArgumentParser()
     add_flags(parser)
     return read_settings(vars(parser.parse_args(words)))
+
+
+def plain(value: object) -> str:
+    """A value as it would be written in a variable."""
+    if isinstance(value, tuple):
+        return ",".join(map(plain, value))
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value).lower()
 
 
 def test_defaults() -> None:
@@ -50,12 +58,18 @@ def test_every_field_is_a_variable_and_two_flags(
         "hub": "modelscope",
         "log_level": "debug",
         "max_running": "5",
+        "api_key": "key-number-1",
+        "admin_key": "key-number-2",
+        "engine_key": "key-number-3",
+        "engine_url": "http://127.0.0.1:8000/v1",
+        "allowed_host": "example.org",
+        "cors_origin": "https://example.org",
     }
     kind = Settings.model_fields[name].annotation
     text = values.get(name) or {bool: "true", int: "300", float: "7.5"}.get(kind, "300")  # type: ignore[arg-type]
     monkeypatch.setenv(f"QWEN_WEBUI_{name.upper()}", text)
     from_environment = getattr(parsed(), name)
-    assert str(from_environment).lower() == text
+    assert plain(from_environment) == text
     monkeypatch.delenv(f"QWEN_WEBUI_{name.upper()}")
     for spelling in (flag(name), "--" + name):
         words = [spelling] if text == "true" else [spelling, text]
@@ -74,6 +88,10 @@ def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         (("--quantize", "int3"), ("--quantize", "'int3'", "gptq-int8, gptq-int4, awq-int4")),
         (("--max-context", "many"), ("--max-context", "'many'")),
         (("--queue-timeout", "inf"), ("--queue-timeout", "'inf'", "finite")),
+        (("--allowed-host", "http://a.org"), ("--allowed-host", "'http://a.org'", "example.org")),
+        (("--allowed-host", "*"), ("--allowed-host", "example.org")),
+        (("--cors-origin", "https://a.org/b"), ("--cors-origin", "https://example.org")),
+        (("--engine-url", "http://user:secret@a.org"), ("--engine-url", "127.0.0.1:8000")),
         (("--drain-seconds", "nan"), ("--drain-seconds", "'nan'", "finite")),
     ],
 )
@@ -82,6 +100,37 @@ def test_a_wrong_value_is_a_sentence(words: tuple[str, ...], says: tuple[str, ..
         parsed(*words)
     for part in says:
         assert part in error.value.message
+
+
+def test_several_keys_from_flags_and_from_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QWEN_WEBUI_API_KEY", "from-variable-1, from-variable-2")
+    assert plain(parsed().api_key) == "from-variable-1,from-variable-2"
+    words = ("--api-key", "from-a-flag-1", "--api_key", "from-a-flag-2,from-a-flag-3")
+    assert plain(parsed(*words).api_key) == "from-a-flag-1,from-a-flag-2,from-a-flag-3"
+
+
+@pytest.mark.parametrize("name", ["--api-key", "--admin-key", "--engine-key"])
+@pytest.mark.parametrize("key", ["", "with a space", "schlüssel-mit-ü", "line\nbreak-in-it"])
+def test_a_wrong_key_is_a_sentence_without_the_key(name: str, key: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} .* printable ASCII") as error:
+        parsed(name, key)
+    assert not key or key not in error.value.message
+    assert not key or key not in f"{error.value.__cause__}"
+
+
+@pytest.mark.parametrize("name", ["--api-key", "--admin-key"])
+def test_a_key_that_can_be_guessed_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="at least 8"):
+        parsed(name, "1234567")
+
+
+def test_no_key_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("API_KEY", "ADMIN_KEY", "ENGINE_KEY"):
+        monkeypatch.setenv(f"QWEN_WEBUI_{name}", "very-secret")
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    settings = read_settings({})
+    assert "very-secret" not in f"{parser.format_help()}{settings!r}{settings}"
 
 
 def test_the_data_folder_is_private(tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ async def test_files_are_the_users_alone(store: Store, path: Path) -> None:
 async def test_a_write_is_done_although_its_caller_is_cancelled(store: Store) -> None:
     begun = await store.create(OWNER)
     gate = threading.Event()
-    blocked = asyncio.create_task(store._writer.run(lambda _: gate.wait(10)))
+    blocked = asyncio.create_task(store._file._writer.run(lambda _: gate.wait(10)))
     task = asyncio.create_task(store.append(OWNER, begun.id, [said("kept")]))
     await asyncio.sleep(0.01)
     task.cancel()
@@ -269,7 +269,7 @@ async def test_a_write_is_done_although_its_caller_is_cancelled(store: Store) ->
 async def test_the_loop_runs_while_a_write_waits(store: Store) -> None:
     begun = await store.create(OWNER)
     gate = threading.Event()
-    blocked = asyncio.create_task(store._writer.run(lambda _: gate.wait(10)))
+    blocked = asyncio.create_task(store._file._writer.run(lambda _: gate.wait(10)))
     write = asyncio.create_task(store.append(OWNER, begun.id, [said("x")]))
     # The read goes past the blocked writer, and this loop is free to open the gate.
     assert (await store.get(OWNER, begun.id)).messages == ()
@@ -301,8 +301,10 @@ async def test_a_full_disk_is_a_sentence_and_nothing_is_half_written(store: Stor
     """reliability line 31: the conversations."""
     begun = await store.create(OWNER, title="t")
     # SQLite's own limit raises what a full disk raises.
-    pages = await store._writer.run(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
-    await store._writer.run(lambda db: db.execute(f"PRAGMA max_page_count = {pages + 2}").close())
+    pages = await store._file._writer.run(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
+    await store._file._writer.run(
+        lambda db: db.execute(f"PRAGMA max_page_count = {pages + 2}").close()
+    )
     with pytest.raises(StoreError, match="disk with the data folder is full") as error:
         await store.append(OWNER, begun.id, [said("small"), said("x" * 100_000)])
     assert error.value.status == 507
@@ -446,7 +448,7 @@ def set_truncated(path: Path) -> None:
 
 
 BAD_FILES = [
-    (set_newer, r"newer version .*its format is 3, this program knows up to 2"),
+    (set_newer, r"newer version .*its format is 4, this program knows up to 3"),
     (set_foreign, "another program's database"),
     (set_garbage, "not a SQLite database or is damaged"),
     (set_damaged, "damaged"),

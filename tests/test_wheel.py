@@ -45,11 +45,14 @@ def test_personas_demo_and_texts_come_along(unpacked: Path, tmp_path: Path) -> N
         "from qwen_webui.checkpoints import catalogue\n"
         "demo = [s.name for s in catalogue() if s.family == 'demo' and s.folder]\n"
         "print(qwen_webui.__file__)\n"
-        "print([p.id for p in Personas.load(builtin_folder()).all()], demo)",
+        "print([p.id for p in Personas.load(builtin_folder()).all()], demo)\n"
+        "from qwen_webui.examples import load_examples\n"
+        "print(len(load_examples()))",
     )
     assert done.returncode == 0, done.stderr
-    where, found = done.stdout.splitlines()
+    where, found, examples = done.stdout.splitlines()
     assert where.startswith(str(unpacked))
+    assert int(examples) >= 8
     assert found == (
         "['general', 'code', 'writing', 'translator', 'extraction', 'analyst'] "
         "['demo-fp16', 'demo-gptq-int8', 'demo-gptq-int4', 'demo-awq-int4']"

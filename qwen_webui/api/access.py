@@ -1,29 +1,41 @@
 """The outermost layer: every request, of the page and of the API, passes it exactly once.
 
-Names it, refuses what must not get in, logs it in one line. Who may do what, once there are keys,
-belongs into `_gate`.
+Names it, refuses what must not get in, logs it in one line. Whose key it carries is callers.py's.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import time
 
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from qwen_webui.api.callers import Callers
+from qwen_webui.api.cors import Cors
 from qwen_webui.api.events import CLIENT_GONE
+from qwen_webui.api.hosts import answered_names, without_port
+from qwen_webui.api.login import FORM_BYTES, LOGIN, Login, is_login, to_login
 from qwen_webui.api.problems import internal_error
 from qwen_webui.api.visit import Visit
-from qwen_webui.errors import Forbidden, MethodNotAllowed, ShuttingDown, WebUIError
+from qwen_webui.errors import (
+    Forbidden,
+    MethodNotAllowed,
+    ShuttingDown,
+    TooManyTries,
+    Unauthorized,
+    WebUIError,
+)
 from qwen_webui.models.manager import RETRY_AFTER_LOAD, SHUTTING_DOWN
 from qwen_webui.services import Services
 
 log = logging.getLogger(__name__)
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-METHODS = (*SAFE_METHODS, "POST", "PUT", "PATCH", "DELETE")
+METHODS = (*SAFE_METHODS, "POST", "PUT", "PATCH", "DELETE", "TRACE", "QUERY")
+# All that is answered without a key.
+OPEN = ("/healthz", "/readyz", LOGIN)
 # While the server stops, what the open pages need to show the end of their answers.
 OPEN_TO_THE_END = ("/healthz", "/readyz", "/gradio_api/cancel")
 PAGE_READS = ("/gradio_api/", "/assets/", "/ui/")
@@ -42,7 +54,12 @@ class AccessLayer:
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self.app = app
         self._stopping = services.stopping
-        self.names = _host_names(services.settings.host)
+        settings = services.settings
+        self._callers = Callers(settings)
+        self._login = Login(self._callers)
+        self._cors = Cors(settings.cors_origin)
+        keyed = bool(self._callers.keys)
+        self.names = answered_names(settings.host, settings.allowed_host, keyed=keyed)
         self.busy = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,12 +78,14 @@ class AccessLayer:
             _log(visit)
 
     async def _serve(self, scope: Scope, visit: Visit) -> None:
-        refusal = self._gate(visit)
-        if refusal is not None:
-            await visit.refuse(refusal)
+        try:
+            answer = self._gate(visit)
+        except WebUIError as error:
+            await visit.refuse(error)
             return
         try:
-            await self.app(scope, visit.receive, visit.send)
+            app = answer or (self._login if is_login(visit.path) else self.app)
+            await app(scope, visit.receive, visit.send)
         except ClientDisconnect:
             log.debug("%s the client went away", visit.id)
         except Exception:
@@ -76,45 +95,74 @@ class AccessLayer:
         if visit.refusal is not None and visit.status is None:
             await visit.refuse(visit.refusal)
 
-    def _gate(self, visit: Visit) -> WebUIError | None:
-        """Why a request is not let in, or None."""
-        name = _without_port(visit.headers.get("host", ""))
+    def _gate(self, visit: Visit) -> Response | None:
+        """An answer that needs no look inside, or None. Raises why a request is not let in."""
+        name = without_port(visit.headers.get("host", ""))
         if name and self.names and name not in self.names:
-            return Forbidden(
-                "This server answers only under the names of this computer, for example "
-                "localhost. Start it with --host to serve others."
+            raise Forbidden(
+                "This server does not answer under that name. Use localhost or another name of "
+                "this computer, or start it with --allowed-host."
             )
+        visit.leave = self._cors.leave(visit.headers)
+        if self._cors.is_preflight(visit.method, visit.headers):
+            visit.leave = {**visit.leave, **self._cors.preflight()}
+            return Response(status_code=204)
         if visit.method not in METHODS:
-            return MethodNotAllowed(f"No address here takes {visit.method[:20]}.")
+            raise MethodNotAllowed(f"No address here takes {visit.method[:20]}.")
         foreign = visit.headers.get("sec-fetch-site") == "cross-site"
-        if foreign and visit.method not in SAFE_METHODS:
-            return Forbidden("Pages of other sites may not send requests to this server.")
+        if foreign and visit.method not in SAFE_METHODS and not self._cors.allows(visit.headers):
+            raise Forbidden("Pages of other sites may not send requests to this server.")
+        to_login = self._identify(visit)
+        if to_login is not None:
+            return to_login
         if self._stopping.is_set() and not _to_the_end(visit):
-            return ShuttingDown(SHUTTING_DOWN, retry_after=RETRY_AFTER_LOAD)
+            raise ShuttingDown(SHUTTING_DOWN, retry_after=RETRY_AFTER_LOAD)
         length = visit.headers.get("content-length", "0")
         if length.isdecimal() and int(length) > visit.limit:
-            return visit.too_large()
+            raise visit.too_large()
         return None
+
+    def _identify(self, visit: Visit) -> Response | None:
+        """Put down who asks; the way to the login for a person who has not logged in. Raises
+        Unauthorized or TooManyTries."""
+        if not self._callers.keys:
+            visit.admit(admin=True)
+            return None
+        if visit.path in OPEN:
+            if visit.path == LOGIN:
+                visit.limit = FORM_BYTES
+            return None
+        cookies = self._cors.takes_cookies(visit.headers)
+        try:
+            holder = self._callers.identify(visit.scope, visit.headers, cookies=cookies)
+        except (Unauthorized, TooManyTries):
+            if not _is_navigation(visit):
+                raise
+            return to_login(visit.path, visit.scope["query_string"])
+        visit.admit(admin=holder.admin, owner=holder.owner)
+        return None
+
+
+def require_admin(request: Request) -> None:
+    """Raises Forbidden for a caller who may not load, unload or download."""
+    if getattr(request.state, "admin", False) is not True:
+        raise Forbidden(
+            "Loading, unloading and downloading models needs an admin key of this server. Send "
+            "one as `Authorization: Bearer KEY`, or ask whoever runs the server.",
+            code="admin_key_required",
+        )
+
+
+def _is_navigation(visit: Visit) -> bool:
+    """A person's browser opens a page, as against a script that asks for data."""
+    wants = "text/html" in visit.headers.get("accept", "")
+    mode = visit.headers.get("sec-fetch-mode", "navigate")
+    return visit.method in ("GET", "HEAD") and wants and mode == "navigate"
 
 
 def _to_the_end(visit: Visit) -> bool:
     reads = visit.method in SAFE_METHODS and visit.path.startswith(PAGE_READS)
     return reads or visit.path in OPEN_TO_THE_END
-
-
-def _host_names(host: str) -> frozenset[str]:
-    """The Host names a server bound to `host` answers to; empty means all. A page of any other
-    name that resolves to this computer is an attack (DNS rebinding)."""
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host.lower() == "localhost"
-    return frozenset(("localhost", "127.0.0.1", "[::1]", host.lower())) if loopback else frozenset()
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.lower().rpartition(":")
-    return name if colon and port.isdecimal() else host.lower()
 
 
 def _log(visit: Visit) -> None:

@@ -29,15 +29,17 @@ PING_SECONDS = 15.0  # proxies give up on a silent stream after 60
 
 @dataclass(frozen=True)
 class Event:
-    """One event; without a name it is what a plain reader of `data:` lines expects."""
+    """One event; without a name it is what a plain reader of `data:` lines expects. `data` that is
+    text already has no line ends in it."""
 
-    data: BaseModel
+    data: BaseModel | str
     name: str | None = None
 
     def encode(self) -> bytes:
         """As it goes over the wire. JSON has no line ends in it, so one data line is enough."""
         head = f"event: {self.name}\n" if self.name else ""
-        return f"{head}data: {self.data.model_dump_json()}\n\n".encode()
+        text = self.data if isinstance(self.data, str) else self.data.model_dump_json()
+        return f"{head}data: {text}\n\n".encode()
 
 
 class ErrorOut(BaseModel):
@@ -47,14 +49,18 @@ class ErrorOut(BaseModel):
 
 
 class EventStream(Response):
-    """Sends events as they come, a comment every 15 s of silence, an error as the last event."""
+    """Sends events as they come, a comment every 15 s of silence, an error as the last event,
+    which is called `error_name`."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[Event, None]) -> None:
+    def __init__(
+        self, events: AsyncGenerator[Event, None], *, error_name: str | None = "error"
+    ) -> None:
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._events = events
+        self._error_name = error_name
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,7 +97,8 @@ class EventStream(Response):
     async def _fail(self, send: Send, error: WebUIError) -> None:
         if not self._started:
             raise error
-        await self._send(send, Event(ErrorOut(**error.as_dict()), "error").encode(), last=True)
+        told = Event(ErrorOut(**error.as_dict()), self._error_name)
+        await self._send(send, told.encode(), last=True)
 
     async def _send(self, send: Send, body: bytes, *, last: bool = False) -> None:
         if not self._started:

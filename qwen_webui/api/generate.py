@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from qwen_webui.api.described import Examples, body, refusals, stream_of
 from qwen_webui.api.events import CLIENT_GONE, Event, EventStream, while_connected
 from qwen_webui.api.wire import (
     JSON,
@@ -21,11 +22,10 @@ from qwen_webui.api.wire import (
     PlaceOut,
     TextOut,
     UsageOut,
-    body_schema,
     read_body,
 )
 from qwen_webui.services import Services
-from qwen_webui.types import ChatTurn, Finished, Queued, TextDelta
+from qwen_webui.types import ChatTurn, Finished, GenerationEvent, LeftOut, Queued, TextDelta
 
 log = logging.getLogger(__name__)
 
@@ -38,27 +38,57 @@ waits, `event: error` with `{"error"}` when it fails after the start.
 
 While a checkpoint is swapped for another the request waits in line; while the very first one is
 loaded it is refused with 503 `model_not_ready` and Retry-After.
+
+With `schema`, `regex` or `choices` (at most one of them) every finished answer keeps to it: it is
+constrained while it is generated, brought to a valid end inside `max_new_tokens`, and checked.
+"""
+
+
+EXAMPLES: Examples = {
+    "A prompt": {"prompt": "Write a short poem about rain.", "max_new_tokens": 128},
+    "With a system message": {"prompt": "Hello!", "system": "Answer in French."},
+    "A stream": {"prompt": "Tell me a story.", "stream": True},
+    "JSON of a schema": {
+        "prompt": "Ada is 36.",
+        "schema": {
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+            "required": ["name", "age"],
+        },
+    },
+    "One of several": {"prompt": "Is rain wet?", "choices": ["yes", "no"]},
+    "A pattern": {"prompt": "When was Ada born?", "regex": "[0-9]{4}-[0-9]{2}-[0-9]{2}"},
+}
+STREAM = """\
+data: {"text":"Hello"}
+
+data: {"usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10,"cached_tokens":0,\
+"seconds_to_first_token":0.1,"seconds":0.1,"tokens_per_second":0.0},"model":"demo-fp16",\
+"finish_reason":"stop"}
+
 """
 
 
 def generate_routes(services: Services) -> APIRouter:
     """The router of this file."""
-    router = APIRouter()
+    router = APIRouter(tags=["Answers"])
 
     @router.post(
         "/api/generate",
         summary="Answer one prompt",
         description=ABOUT,
         response_model=AnswerOut,
-        openapi_extra=body_schema(GenerateBody),
+        responses=refusals(400, 404, 408, 413, 422, 504)
+        | stream_of(TextOut, FinishOut, PlaceOut, example=STREAM),
+        openapi_extra=body(GenerateBody, EXAMPLES),
     )
     async def generate(request: Request) -> Response:
-        body = await read_body(request, GenerateBody)
+        asked = await read_body(request, GenerateBody)
         # Clients may repeat the name they give a request; what an engine runs must not.
-        turn = body.turn(f"{request.scope['state']['request_id']}.{secrets.token_hex(4)}")
+        turn = asked.turn(f"{request.scope['state']['request_id']}.{secrets.token_hex(4)}")
         if services.settings.log_prompts:
-            log.info("%s prompt: %s", turn.request_id, json.dumps(body.prompt))
-        if body.stream:
+            log.info("%s prompt: %s", turn.request_id, json.dumps(asked.prompt))
+        if asked.stream:
             return EventStream(_events(services, turn, request))
         answer = await while_connected(request.receive, _whole(services, turn, request))
         if answer is None:
@@ -71,25 +101,29 @@ def generate_routes(services: Services) -> APIRouter:
 async def _events(
     services: Services, turn: ChatTurn, request: Request
 ) -> AsyncGenerator[Event, None]:
+    name = None
     async with aclosing(services.assistant.answer(turn)) as events:
         async for event in events:
             if isinstance(event, Queued):
                 yield Event(PlaceOut(place=event.place), "queued")
-            elif isinstance(event, TextDelta) and event.text:
+                continue
+            name = name or _serving(services, event)
+            if isinstance(event, TextDelta) and event.text:
                 yield Event(TextOut(text=event.text))
             elif isinstance(event, Finished):
-                yield Event(_finish(services, event, request))
+                yield Event(_finish(name, event, request))
 
 
 async def _whole(services: Services, turn: ChatTurn, request: Request) -> AnswerOut:
     parts: list[str] = []
-    finish = None
+    finish = name = None
     async with aclosing(services.assistant.answer(turn)) as events:
         async for event in events:
+            name = name or _serving(services, event)
             if isinstance(event, TextDelta):
                 parts.append(event.text)
             elif isinstance(event, Finished):
-                finish = _finish(services, event, request)
+                finish = _finish(name, event, request)
     assert finish is not None, "an answer that raises nothing ends with Finished"
     text = "".join(parts)
     if services.settings.log_prompts:
@@ -97,11 +131,16 @@ async def _whole(services: Services, turn: ChatTurn, request: Request) -> Answer
     return AnswerOut(text=text, **dict(finish))
 
 
-def _finish(services: Services, event: Finished, request: Request) -> FinishOut:
-    """Called before the engine is handed back, so that the name is the one that answered."""
+def _serving(services: Services, event: GenerationEvent) -> str | None:
+    """Who answers, told at an engine's first event, while it cannot be swapped."""
+    before = isinstance(event, Queued | LeftOut)
+    return None if before else services.manager.status().name
+
+
+def _finish(name: str | None, event: Finished, request: Request) -> FinishOut:
     request.scope["state"]["tokens"] = event.usage.completion_tokens
     return FinishOut(
         usage=UsageOut.of(event.usage),
-        model=services.manager.status().name or "",
+        model=name or "",
         finish_reason=event.reason,
     )

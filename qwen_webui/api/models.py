@@ -8,6 +8,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from qwen_webui.api.access import require_admin
+from qwen_webui.api.described import Examples, body, refusals
 from qwen_webui.api.shapes import (
     CheckpointOut,
     MemoryOut,
@@ -17,7 +19,7 @@ from qwen_webui.api.shapes import (
     StatusOut,
     SwapOut,
 )
-from qwen_webui.api.wire import LoadBody, body_schema, read_body
+from qwen_webui.api.wire import LoadBody, read_body
 from qwen_webui.personas import Persona
 from qwen_webui.services import Services
 
@@ -30,13 +32,22 @@ turn; with `"wait": false` it is refused with 409 instead. A checkpoint that can
 the one before in place.
 """
 
+EXAMPLES: Examples = {
+    "At once": {"name": "demo-gptq-int4"},
+    "Wait for it": {"name": "demo-gptq-int4", "wait": True},
+}
+
 
 def model_routes(services: Services) -> APIRouter:
     """The router of this file."""
-    router = APIRouter()
+    router = APIRouter(tags=["Checkpoints"])
     manager = services.manager
 
-    @router.get("/api/models", summary="State, memory in use, and every checkpoint")
+    @router.get(
+        "/api/models",
+        summary="State, memory in use, and every checkpoint",
+        responses=refusals(504),
+    )
     async def models() -> ModelsOut:
         memory = await manager.memory()
         rows = await manager.forecasts()
@@ -52,28 +63,36 @@ def model_routes(services: Services) -> APIRouter:
         summary="Load a checkpoint",
         description=LOAD,
         response_model=SwapOut,
-        responses={202: {"model": StatusOut}},
-        openapi_extra=body_schema(LoadBody),
+        responses=refusals(400, 404, 408, 409, 413, 422, 502, 504, 507)
+        | {202: {"model": StatusOut, "description": "The load was begun, or waits its turn"}},
+        openapi_extra=body(LoadBody, EXAMPLES),
     )
     async def load(request: Request) -> Response:
-        body = await read_body(request, LoadBody)
-        if body.wait:
-            report = await manager.load(body.name)
+        require_admin(request)
+        asked = await read_body(request, LoadBody)
+        if asked.wait:
+            report = await manager.load(asked.name)
             return JSONResponse(SwapOut.model_validate(report).model_dump())
-        manager.start_load(body.name, wait_turn=body.wait is None)
+        manager.start_load(asked.name, wait_turn=asked.wait is None)
         return JSONResponse(_status(services), 202)
 
-    @router.post("/api/models/cancel", summary="Give up the load under way")
-    async def cancel() -> StatusOut:
+    @router.post(
+        "/api/models/cancel", summary="Give up the load under way", responses=refusals(504)
+    )
+    async def cancel(request: Request) -> StatusOut:
+        require_admin(request)
         await manager.cancel_load()
         return StatusOut.model_validate(manager.status())
 
-    @router.post("/api/models/unload", summary="Unload what is loaded")
-    async def unload() -> StatusOut:
+    @router.post(
+        "/api/models/unload", summary="Unload what is loaded", responses=refusals(409, 504)
+    )
+    async def unload(request: Request) -> StatusOut:
+        require_admin(request)
         await manager.unload()
         return StatusOut.model_validate(manager.status())
 
-    @router.get("/api/personas", summary="The system-role presets")
+    @router.get("/api/personas", summary="The system-role presets", responses=refusals())
     async def personas() -> PersonasOut:
         return PersonasOut(personas=tuple(_persona(p) for p in services.personas.all()))
 

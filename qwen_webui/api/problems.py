@@ -10,19 +10,34 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from qwen_webui.errors import InvalidRequest, MethodNotAllowed, NotFound, WebUIError
+from qwen_webui.errors import (
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    Unauthorized,
+    WebUIError,
+)
 
 log = logging.getLogger(__name__)
 
 
-def problem(error: WebUIError, *, close: bool = False) -> JSONResponse:
-    """The response for `error`; `close` also ends the connection."""
+# OpenAI's clients know 400 where HTTP, and the rest of this API, has 422 for a bad value.
+OPENAI_PATHS = "/v1/"
+
+
+def problem(error: WebUIError, *, path: str = "", close: bool = False) -> JSONResponse:
+    """The response for `error` at `path`; `close` also ends the connection."""
+    status = error.status
+    if status == InvalidRequest.status and path.startswith(OPENAI_PATHS):
+        status = 400
     headers = {"cache-control": "no-store"}
     if error.retry_after is not None:
         headers["retry-after"] = str(error.retry_after)
+    if error.status == Unauthorized.status:
+        headers["www-authenticate"] = "Bearer"
     if close:
         headers["connection"] = "close"
-    return JSONResponse(error.as_dict(), error.status, headers)
+    return JSONResponse(error.as_dict(), status, headers)
 
 
 def internal_error() -> WebUIError:
@@ -37,14 +52,15 @@ def install(api: FastAPI) -> None:
     """Give `api` handlers for our errors, FastAPI's, Starlette's and everything else."""
 
     @api.exception_handler(WebUIError)
-    async def ours(_: Request, error: WebUIError) -> JSONResponse:
-        return problem(error)
+    async def ours(request: Request, error: WebUIError) -> JSONResponse:
+        return problem(error, path=request.url.path)
 
     @api.exception_handler(RequestValidationError)
-    async def validation(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def validation(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         name = str(first["loc"][-1])
-        return problem(InvalidRequest(f"{name}: {first['msg']}.", param=name))
+        found = InvalidRequest(f"{name}: {first['msg']}.", param=name)
+        return problem(found, path=request.url.path)
 
     @api.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
@@ -54,7 +70,8 @@ def install(api: FastAPI) -> None:
             response = problem(_wrong_method(request))
             response.headers.update(error.headers or {})
             return response
-        return problem(InvalidRequest(f"The request cannot be served: {error.detail}."))
+        found = InvalidRequest(f"The request cannot be served: {error.detail}.")
+        return problem(found, path=request.url.path)
 
     @api.exception_handler(Exception)
     async def unforeseen(_: Request, error: Exception) -> JSONResponse:

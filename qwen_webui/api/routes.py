@@ -5,7 +5,7 @@ The page is mounted beside it by server.py; limits, log and headers are access.p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
@@ -15,45 +15,42 @@ from starlette.responses import Response
 from qwen_webui import __version__
 from qwen_webui.api import problems
 from qwen_webui.api.access import METHODS
+from qwen_webui.api.callers import login_cookie
+from qwen_webui.api.docs import DESCRIPTION, docs_routes
 from qwen_webui.api.generate import generate_routes
 from qwen_webui.api.health import health_routes
 from qwen_webui.api.models import model_routes
+from qwen_webui.api.openai import openai_routes
+from qwen_webui.api.structured import structured_routes
 from qwen_webui.errors import MethodNotAllowed, NotFound
 from qwen_webui.services import Services
 
-DESCRIPTION = "/api/openapi.json"
 OURS = ("/api", "/v1")  # everything else belongs to the page
 
 
 def build_api(services: Services) -> FastAPI:
     """The application without the page and without the access layer."""
-    # FastAPI's own documentation pages load their scripts from another host.
+    # FastAPI's own documentation pages load their scripts from another host; docs.py has ours.
     api = FastAPI(
-        title="qwen-webui",
-        version=__version__,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=DESCRIPTION,
+        title="qwen-webui", version=__version__, docs_url=None, redoc_url=None, openapi_url=None
     )
     problems.install(api)
-    routers = (generate_routes(services), model_routes(services), health_routes(services))
+    routers = (
+        generate_routes(services),
+        openai_routes(services),
+        structured_routes(services),
+        model_routes(services),
+        health_routes(services),
+        docs_routes(api, login_cookie(services.settings.port)),
+    )
     for router in routers:
         api.include_router(router)
-    _answer_the_rest(api, _methods(routers) | {DESCRIPTION: {"GET", "HEAD"}})
+    _answer_the_rest(api, _methods(routers))
     return api
 
 
 def _answer_the_rest(api: FastAPI, known: Mapping[str, set[str]]) -> None:
     """Wrong methods and unknown paths, which would otherwise fall through to the page."""
-
-    async def wrong_method(request: Request) -> Response:
-        allowed = ", ".join(sorted(known[request.url.path]))
-        error = MethodNotAllowed(
-            f"{request.url.path} does not take {request.method}; it takes {allowed}."
-        )
-        response = problems.problem(error)
-        response.headers["allow"] = allowed
-        return response
 
     async def nothing_here(request: Request) -> Response:
         raise NotFound(
@@ -62,10 +59,24 @@ def _answer_the_rest(api: FastAPI, known: Mapping[str, set[str]]) -> None:
 
     for path, methods in known.items():
         others = [method for method in METHODS if method not in methods]
-        api.add_route(path, wrong_method, methods=others, include_in_schema=False)
+        api.add_route(path, _wrong_method(methods), methods=others, include_in_schema=False)
     for prefix in OURS:
         for path in (prefix, prefix + "/{rest:path}"):
             api.add_route(path, nothing_here, methods=list(METHODS), include_in_schema=False)
+
+
+def _wrong_method(methods: Iterable[str]) -> Callable[[Request], Awaitable[Response]]:
+    allowed = ", ".join(sorted(methods))
+
+    async def wrong_method(request: Request) -> Response:
+        error = MethodNotAllowed(
+            f"{request.url.path[:200]} does not take {request.method}; it takes {allowed}."
+        )
+        response = problems.problem(error)
+        response.headers["allow"] = allowed
+        return response
+
+    return wrong_method
 
 
 def _methods(routers: Iterable[APIRouter]) -> dict[str, set[str]]:

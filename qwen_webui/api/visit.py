@@ -9,11 +9,12 @@ import asyncio
 import re
 import secrets
 import time
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
+from qwen_webui.api.cookies import cookie_values, set_cookie
 from qwen_webui.api.problems import problem
 from qwen_webui.errors import PayloadTooLarge, SlowRequest, WebUIError
 
@@ -52,7 +53,8 @@ HEADERS = {
 
 
 class Visit:
-    """The ASGI channels of one request, wrapped. `owner` and `id` are in the scope's state too."""
+    """The ASGI channels of one request, wrapped. The scope's state has its `request_id`, `owner`
+    and `admin`: whether it may load, unload and download. `leave` are the CORS headers."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.headers = Headers(scope=scope)
@@ -63,15 +65,24 @@ class Visit:
         self.refusal: WebUIError | None = None
         given = self.headers.get("x-request-id", "")
         self.id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        self.leave: Mapping[str, str] = {}
         known = _owner(self.headers)
         self.owner = known or secrets.token_hex(16)
         self.state: dict[str, object] = scope.setdefault("state", {})
-        self.state.update(request_id=self.id, owner=self.owner)
+        self.state.update(request_id=self.id, owner=self.owner, admin=False)
         self.limit = UPLOAD_BYTES if self.path.startswith(UPLOAD_PATH) else BODY_BYTES
-        self._scope, self._receive, self._send = scope, receive, send
+        self.scope, self._receive, self._send = scope, receive, send
         self._new_owner = known is None
         self._received = 0
         self._all_received = False
+
+    def admit(self, *, admin: bool, owner: str | None = None) -> None:
+        """Let in, with the rights of an admin or without. `owner` is the key's own, for callers
+        that keep no cookie; a browser still gets one, so that two that share a key (a proxy may
+        send it for both) do not share their conversations."""
+        self.state["admin"] = admin
+        if owner is not None and self._new_owner:
+            self.state["owner"] = owner
 
     async def receive(self) -> Message:
         """The next part of the body; a disconnect, with `refusal` set, when it is too much or
@@ -111,7 +122,7 @@ class Visit:
         """Answer with `error`, whatever the application does."""
         self.refusal = None
         close = isinstance(error, SlowRequest)
-        await problem(error, close=close)(self._scope, self._receive, self.send)
+        await problem(error, close=close)(self.scope, self._receive, self.send)
         self.refusal = error
 
     def too_large(self) -> PayloadTooLarge:
@@ -130,6 +141,8 @@ class Visit:
         headers["x-request-id"] = self.id
         for name in [n for n in headers if n.startswith("access-control-")]:
             del headers[name]  # no foreign page is to read what is here
+        for name, value in self.leave.items():
+            headers.append(name, value)
         for name, value in HEADERS.items():
             headers.setdefault(name, value)
         kind = headers.get("content-type", "")
@@ -138,17 +151,10 @@ class Visit:
         if self.path.startswith("/assets/") and self.status == 200:
             headers["cache-control"] = "public, max-age=31536000, immutable"
         if self._new_owner and kind.startswith("text/html"):
-            secure = "; Secure" if self._scope.get("scheme") == "https" else ""
-            headers.append(
-                "set-cookie",
-                f"{OWNER_COOKIE}={self.owner}; Path=/; Max-Age={OWNER_SECONDS}; HttpOnly; "
-                f"SameSite=Lax{secure}",
-            )
+            cookie = (OWNER_COOKIE, self.owner, OWNER_SECONDS)
+            headers.append("set-cookie", set_cookie(self.headers, self.scope["scheme"], *cookie))
 
 
 def _owner(headers: Headers) -> str | None:
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(OWNER_COOKIE)
-    except CookieError:
-        return None
-    return morsel.value if morsel and _OWNER.fullmatch(morsel.value) else None
+    values = cookie_values(headers, OWNER_COOKIE)
+    return next((value for value in values if _OWNER.fullmatch(value)), None)

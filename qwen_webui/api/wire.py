@@ -5,21 +5,25 @@ Ranges of sampling values are those of limits.py; here stand the fields and thei
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import json
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
 from qwen_webui.errors import InvalidRequest
-from qwen_webui.limits import check_sampling
-from qwen_webui.types import ChatTurn, Sampling, Usage
+from qwen_webui.limits import MAX_STOP_LENGTH, MAX_STOP_STRINGS, RANGES, check_sampling
+from qwen_webui.types import ChatTurn, Constraint, Sampling, Usage
 
 JSON = "application/json"
 SHOWN_PROBLEMS, SHOWN_LETTERS = 3, 100
 # Beyond these a body is no mistake but an attempt: to list its problems would take seconds.
 MOST_PROBLEMS = 100
 Body = TypeVar("Body", bound=BaseModel)
+
+
+StopText = Annotated[str, Field(min_length=1, max_length=MAX_STOP_LENGTH)]
 
 
 class Strict(BaseModel):
@@ -30,20 +34,47 @@ class Strict(BaseModel):
     )
 
 
+def number(name: str, about: str) -> Any:
+    """A sampling field with its range for the description; limits.py checks it."""
+    allowed = RANGES[name]
+    least = "exclusiveMinimum" if allowed.above_low else "minimum"
+    return Field(
+        None,
+        description=about,
+        json_schema_extra={least: allowed.low, "maximum": allowed.high},
+    )
+
+
 class GenerateBody(Strict):
     """POST /api/generate. A field left out, or null, means the persona's or checkpoint's value."""
 
-    prompt: str
-    max_new_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    repetition_penalty: float | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    system: str | None = None
-    persona: str | None = None
-    stream: bool = False
+    prompt: str = Field(min_length=1, description="What the user says; not only white space")
+    max_new_tokens: int | None = number(
+        "max_new_tokens", "Most tokens of the answer. Default: 2048, or what the context leaves"
+    )
+    temperature: float | None = number("temperature", "0 is greedy")
+    top_p: float | None = number("top_p", "Only the likeliest tokens of that probability in all")
+    top_k: int | None = number("top_k", "Only that many of the likeliest tokens; 0 is off")
+    min_p: float | None = number("min_p", "Only tokens with that part of the likeliest's chance")
+    repetition_penalty: float | None = number("repetition_penalty", "1 is off")
+    presence_penalty: float | None = number("presence_penalty", "As OpenAI's; 0 is off")
+    frequency_penalty: float | None = number("frequency_penalty", "As OpenAI's; 0 is off")
+    seed: int | None = number("seed", "The same seed gives the same answer")
+    stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOP_STRINGS)] | None = Field(
+        None, description="Texts that end the answer and are not part of it"
+    )
+    system: str | None = Field(None, description="The system message; goes before persona's")
+    persona: str | None = Field(None, description="An id of GET /api/personas")
+    stream: bool = Field(False, description="Server-sent events instead of one answer")
+    schema_: dict[str, Any] | None = Field(
+        None, alias="schema", description="A JSON Schema that the answer validates against"
+    )
+    regex: str | None = Field(
+        None, description="A regular expression that the whole answer matches"
+    )
+    choices: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="The answer is one of these texts"
+    )
 
     def turn(self, request_id: str) -> ChatTurn:
         """The turn that is asked for. Raises InvalidRequest naming a field out of its range."""
@@ -54,10 +85,14 @@ class GenerateBody(Strict):
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=self.top_k,
+            min_p=self.min_p,
             repetition_penalty=self.repetition_penalty,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
             seed=self.seed,
             stop=stop,
             max_new_tokens=self.max_new_tokens,
+            constraint=self._constraint(),
         )
         check_sampling(sampling)
         return ChatTurn(
@@ -69,12 +104,26 @@ class GenerateBody(Strict):
             request_id=request_id,
         )
 
+    def _constraint(self) -> Constraint | None:
+        asked: list[Constraint] = []
+        if self.schema_ is not None:
+            asked.append(Constraint("json_schema", json.dumps(self.schema_, ensure_ascii=False)))
+        if self.regex is not None:
+            asked.append(Constraint("regex", self.regex))
+        if self.choices is not None:
+            asked.append(Constraint("choice", json.dumps(self.choices, ensure_ascii=False)))
+        if len(asked) > 1:
+            raise InvalidRequest(
+                "schema, regex and choices exclude each other. Send one of them.", param="schema"
+            )
+        return asked[0] if asked else None
+
 
 class LoadBody(Strict):
     """POST /api/models/load. `wait` true answers when the load is done; false refuses with 409
     when another is under way; left out, the load takes its turn and the answer comes at once."""
 
-    name: str
+    name: str = Field(description="A name of GET /api/models, or a hub id")
     wait: bool | None = None
 
 
@@ -129,19 +178,26 @@ class PlaceOut(BaseModel):
     place: int
 
 
-async def read_body(request: Request, kind: type[Body]) -> Body:
-    """The request's body as `kind`. Raises InvalidRequest with every problem, the first named in
-    `param`; a body that a plain form could send is refused, so that no foreign page can."""
+async def json_content(request: Request) -> bytes:
+    """The body, said to be JSON: what a plain form could send is refused, so that no foreign page
+    can. Raises InvalidRequest."""
     sent = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if sent != JSON:
         raise InvalidRequest(f"The body must be JSON, with the header Content-Type: {JSON}.")
+    return await request.body()
+
+
+async def read_body(request: Request, kind: type[Body]) -> Body:
+    """The request's body as `kind`. Raises InvalidRequest with every problem, the first named in
+    `param`."""
+    content = await json_content(request)
     try:
-        return kind.model_validate_json(await request.body())
+        return kind.model_validate_json(content)
     except ValidationError as error:
         if error.error_count() > MOST_PROBLEMS:
             raise InvalidRequest(
                 f"The body has {error.error_count()} wrong fields or values; known fields are "
-                f"{', '.join(kind.model_fields)}."
+                f"{', '.join(fields_of(kind))}."
             ) from None
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         raise InvalidRequest(
@@ -150,10 +206,9 @@ async def read_body(request: Request, kind: type[Body]) -> Body:
         ) from None
 
 
-def body_schema(kind: type[BaseModel]) -> dict[str, Any]:
-    """The part of an OpenAPI operation that describes a body read by `read_body`."""
-    content = {JSON: {"schema": kind.model_json_schema()}}
-    return {"requestBody": {"required": True, "content": content}}
+def fields_of(kind: type[BaseModel]) -> tuple[str, ...]:
+    """The fields of a body as they are called on the wire."""
+    return tuple(field.alias or name for name, field in kind.model_fields.items())
 
 
 def _param(problem: ErrorDetails) -> str | None:
@@ -164,7 +219,7 @@ def _param(problem: ErrorDetails) -> str | None:
 def _sentence(problem: ErrorDetails, kind: type[BaseModel]) -> str:
     name = _param(problem)
     if problem["type"] == "extra_forbidden":
-        return f"There is no field {name!r}; known are {', '.join(kind.model_fields)}."
+        return f"There is no field {name!r}; known are {', '.join(fields_of(kind))}."
     if problem["type"] == "missing":
         return f"The field {name!r} is missing."
     if name is None:

@@ -1,6 +1,21 @@
-"""Conversations on disk: kept, listed, searched, exported and deleted, each for its owner."""
+"""Conversations and runs on disk: kept, listed, searched, exported, deleted, each for its owner."""
 
 from qwen_webui.store.conversations import Store
-from qwen_webui.store.values import Conversation, ConversationEntry, StoredMessage
+from qwen_webui.store.values import (
+    Conversation,
+    ConversationEntry,
+    JsonRun,
+    JsonRunEntry,
+    RunOutcome,
+    StoredMessage,
+)
 
-__all__ = ["Conversation", "ConversationEntry", "Store", "StoredMessage"]
+__all__ = [
+    "Conversation",
+    "ConversationEntry",
+    "JsonRun",
+    "JsonRunEntry",
+    "RunOutcome",
+    "Store",
+    "StoredMessage",
+]

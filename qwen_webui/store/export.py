@@ -1,4 +1,4 @@
-"""A conversation as a file to keep: Markdown to read, JSON with everything.
+"""A conversation or a run as a file to keep: Markdown to read, JSON with everything.
 
 Only makes text; reading it back is not offered.
 """
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
-from qwen_webui.store.values import Conversation, StoredMessage
+from qwen_webui.store.values import Conversation, JsonRun, StoredMessage
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {
@@ -73,6 +73,13 @@ def as_json(conversation: Conversation) -> str:
             if field in part:
                 part[field] = _time(part[field])
     whole = {"format": "qwen-webui conversation", "version": 1, **record}
+    return json.dumps(whole, ensure_ascii=False, indent=2) + "\n"
+
+
+def run_as_json(run: JsonRun) -> str:
+    """Every field of a run; the answer word for word, as text."""
+    record = {**dataclasses.asdict(run), "created": _time(run.created)}
+    whole = {"format": "qwen-webui run", "version": 1, **record}
     return json.dumps(whole, ensure_ascii=False, indent=2) + "\n"
 
 

@@ -8,6 +8,7 @@ left as it is. No conversation is read or written here.
     2  + how an answer came about (precision, usage, stopped, finish_reason)
        + `search`: the text folded for searching. A plain column, not FTS5: its trigrams find no
          word of two characters, and it keeps deleted text in its index.
+    3  + runs of the JSON tab
 """
 
 from __future__ import annotations
@@ -55,8 +56,18 @@ def _version_2(db: sqlite3.Connection) -> None:
     db.execute("UPDATE conversations SET search = fold(title)")
 
 
+def _version_3(db: sqlite3.Connection) -> None:
+    db.execute(
+        "CREATE TABLE runs (id TEXT PRIMARY KEY, owner TEXT NOT NULL, title TEXT NOT NULL,"
+        " prompt TEXT NOT NULL, schema TEXT NOT NULL, max_new_tokens INTEGER,"
+        " answer TEXT NOT NULL, outcome TEXT NOT NULL, closed INTEGER NOT NULL,"
+        " error TEXT NOT NULL, model TEXT, precision TEXT, usage TEXT, created REAL NOT NULL)"
+    )
+    db.execute("CREATE INDEX runs_by_owner ON runs (owner, created)")
+
+
 # The step at index n brings version n to n + 1.
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2)
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2, _version_3)
 VERSION = len(STEPS)
 
 

@@ -1,4 +1,4 @@
-"""What the store takes and gives: a message, a conversation, a line of the list.
+"""What the store takes and gives: a message, a conversation, a run, a line of a list.
 
 No SQL and no files here.
 """
@@ -6,6 +6,7 @@ No SQL and no files here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from qwen_webui.types import FinishReason, Message, Role, Usage
 
@@ -62,3 +63,42 @@ class Conversation:
     def history(self) -> tuple[Message, ...]:
         """The messages for a ChatTurn."""
         return tuple(message.message for message in self.messages)
+
+
+# "valid": finished, and checked against its schema. "stopped": `answer` is what had arrived.
+# "failed": so too, and `error` is the code of what went wrong.
+RunOutcome = Literal["valid", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class JsonRun:
+    """One run of the JSON tab: what was asked, word for word, and what came of it.
+
+    `max_new_tokens` None left the length to the program. `closed`: brought to a valid end early,
+    to fit it. `id`, `title` and `created` (seconds since 1970, UTC) are the store's to fill.
+    """
+
+    prompt: str
+    schema: str
+    answer: str
+    outcome: RunOutcome
+    max_new_tokens: int | None = None
+    closed: bool = False
+    error: str = ""
+    model: str | None = None
+    precision: str | None = None
+    usage: Usage | None = None
+    id: str = ""
+    title: str = ""
+    created: float = 0.0
+
+
+@dataclass(frozen=True)
+class JsonRunEntry:
+    """One line of the list of runs."""
+
+    id: str
+    title: str
+    outcome: RunOutcome
+    model: str | None
+    created: float

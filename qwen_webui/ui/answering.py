@@ -44,6 +44,7 @@ class Answer:
     left_out: LeftOut | None = None
     reason: FinishReason | None = None
     usage: Usage | None = None
+    closed: bool = False
     error: WebUIError | None = None
     stopped: bool = False
     done: bool = False
@@ -152,6 +153,7 @@ class RunningAnswer:
             answer.tokens += len(event.token_ids)
         elif isinstance(event, Finished):
             answer.reason, answer.usage = event.reason, event.usage
+            answer.closed = event.closed
             self._name_model()
         elif isinstance(event, LeftOut):
             answer.left_out = event if event.turns else None

@@ -161,7 +161,7 @@ def notice(error: WebUIError, t: Texts) -> gr.Error:
     """An error as Gradio shows it, in a corner of the page."""
     if error.code == "bad_number":
         message = t("sampling.bad_number", name=t(f"sampling.{error.param}"))
-    elif error.code in ("no_owner", "not_found", "internal_error"):
+    elif error.code in ("no_owner", "not_found", "internal_error", "admin_key_required"):
         message = t.error(error.code)
     elif t.language == "en":
         message = error.message

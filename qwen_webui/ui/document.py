@@ -21,6 +21,10 @@ from qwen_webui.ui.visitor import language_of
 
 # Social-media cards of Gradio's own, with addresses on other hosts.
 _CARDS = re.compile(r'<meta\s+(?:property|name)="(?:og|twitter):[^>]*>\s*')
+# An address outside a proxy's prefix, for installing the page, which is off.
+_MANIFEST = re.compile(r'<link rel="manifest"[^>]*>\s*')
+# Where Gradio believes to be, in a script that loads another.
+_ROOT = re.compile(r'const root = "[^"]*";')
 _ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
     "%3Crect width='32' height='32' rx='8' fill='%231f6b5c'/%3E%3Cpath d='M9 11h14M9 16h14M9 21h8'"
@@ -40,6 +44,10 @@ STYLES = (
         "panel",
         "dialog",
         "models",
+        "tabs",
+        "json",
+        "jsoneditor",
+        "jsonanswer",
     ),
     "narrow",
 )
@@ -83,7 +91,8 @@ class PageDocument:
             "})();</script>"
         )
         head = f'{boot}<link rel="icon" href="{_ICON}">{self._styles}{self._script}'
-        html = _CARDS.sub("", html)
+        html = _MANIFEST.sub("", _CARDS.sub("", html))
+        html = _ROOT.sub("const root = qwRoot;", html, count=1)
         html = html.replace('lang="en"', f'lang="{tag}"', 1)
         root = "<script>if (window.gradio_config) window.gradio_config.root = qwRoot;</script>"
         html = html.replace("<script data-gradio-mode>", f"{root}<script data-gradio-mode>", 1)

@@ -147,7 +147,7 @@ def _action(kind: str, at: int, label: str, *, shown: bool = False) -> str:
 
 
 def _waiting(waits_for: Queued | Progress | ModelStatus | None, t: Texts) -> str:
-    text, share = _wait_text(waits_for, t)
+    text, share = wait_text(waits_for, t)
     bar = (
         f'<progress max="100" value="{share}" title="{markup.escape(text)}"></progress>'
         if share is not None
@@ -156,7 +156,7 @@ def _waiting(waits_for: Queued | Progress | ModelStatus | None, t: Texts) -> str
     return f'<div class="qw-wait"><span>{markup.escape(text)}</span>{bar}</div>'
 
 
-def _wait_text(
+def wait_text(
     waits_for: Queued | Progress | ModelStatus | None, t: Texts
 ) -> tuple[str, int | None]:
     """What the answer waits for, and how much of that is done in percent."""

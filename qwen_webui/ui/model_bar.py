@@ -11,6 +11,7 @@ import hashlib
 
 import gradio as gr
 
+from qwen_webui.errors import Forbidden
 from qwen_webui.services import Services
 from qwen_webui.types import MemoryUse, ModelStatus
 from qwen_webui.ui import units
@@ -23,6 +24,7 @@ from qwen_webui.ui.parts import ModelParts, hidden_event
 from qwen_webui.ui.picker import display_name, suggestion_html
 from qwen_webui.ui.sampling_panel import moved_frame
 from qwen_webui.ui.texts import Texts
+from qwen_webui.ui.visitor import is_admin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,12 +54,14 @@ class ModelHandlers:
         """Begin to load what was chosen; its progress is shown by the bar."""
         visit = self._desk.visit(request)
         with noticed(visit.t):
+            _require_admin(request)
             self._desk.services.manager.start_load(str(name), wait_turn=False)
 
     async def cancel(self, request: gr.Request) -> None:
         """Give up the load under way."""
         visit = self._desk.visit(request)
         with noticed(visit.t):
+            _require_admin(request)
             await self._desk.services.manager.cancel_load()
 
     async def refresh(
@@ -78,14 +82,20 @@ class ModelHandlers:
         return {**meter, **moved_frame(self._desk, visit, role, base, sliders)}
 
 
-async def read_bar(services: Services, t: Texts) -> Bar:
-    """The bar as it is now."""
+def _require_admin(request: gr.Request) -> None:
+    """The buttons are not there for others; whoever calls the handler all the same ends here."""
+    if not is_admin(request):
+        raise Forbidden("Loading models needs an admin key.", code="admin_key_required")
+
+
+async def read_bar(services: Services, t: Texts, *, admin: bool) -> Bar:
+    """The bar as it is now; with what loads and cancels for an `admin` only."""
     status = services.manager.status()
     memory = await services.manager.memory()
     info = status.info
     model = f"{info.checkpoint.name}/{info.max_context}" if info and status.state == "ready" else ""
-    html = bar_html(status, memory, t)
-    if info is not None and info.checkpoint.family == "demo" and status.state == "ready":
+    html = bar_html(status, memory, t, admin=admin)
+    if admin and info is not None and info.checkpoint.family == "demo" and status.state == "ready":
         html += await suggestion_html(services, t)
     return Bar(html, model, status.state in ON_THE_WAY)
 
@@ -95,7 +105,7 @@ def version(bar: Bar) -> str:
     return hashlib.sha256(repr(bar).encode()).hexdigest()[:16]
 
 
-def bar_html(status: ModelStatus, memory: MemoryUse, t: Texts) -> str:
+def bar_html(status: ModelStatus, memory: MemoryUse, t: Texts, *, admin: bool = True) -> str:
     """The chip that opens the list of models, the progress with its Cancel, the memory."""
     name = status.target or status.name or ""
     if status.state == "ready" and status.info is not None:
@@ -107,10 +117,10 @@ def bar_html(status: ModelStatus, memory: MemoryUse, t: Texts) -> str:
         f'<i aria-hidden="true"></i><b>{escape(name or t("model.choose"))}</b>'
         + f'<span class="qw-state">{escape(state)}</span></button>'
     )
-    return chip + _progress(status, t) + _failure(status) + _memory(memory, t)
+    return chip + _progress(status, t, admin=admin) + _failure(status) + _memory(memory, t)
 
 
-def _progress(status: ModelStatus, t: Texts) -> str:
+def _progress(status: ModelStatus, t: Texts, *, admin: bool) -> str:
     if status.state not in ON_THE_WAY:
         return ""
     progress = status.progress
@@ -124,10 +134,13 @@ def _progress(status: ModelStatus, t: Texts) -> str:
             "",
             f'<progress aria-label="{escape(t(f"model.state_{status.state}"))}"></progress>',
         )
+    cancel = (
+        f'<button type="button" class="qw-cancel" data-do="cancel" '
+        f'aria-label="{escape(t("model.cancel_load"))}">{escape(t("model.cancel"))}</button>'
+    )
     return (
         f'<span class="qw-progress">{bar}<span class="qw-bytes">{escape(text)}</span>'
-        f'<button type="button" class="qw-cancel" data-do="cancel" '
-        f'aria-label="{escape(t("model.cancel_load"))}">{escape(t("model.cancel"))}</button></span>'
+        f"{cancel if admin else ''}</span>"
     )
 
 

@@ -19,12 +19,15 @@ from qwen_webui.ui.conversations import SidebarHandlers, build_sidebar
 from qwen_webui.ui.desk import Desk
 from qwen_webui.ui.document import TITLE, PageDocument
 from qwen_webui.ui.form import CUSTOM
+from qwen_webui.ui.json_frame import json_main, json_side
+from qwen_webui.ui.json_history import run_routes
+from qwen_webui.ui.json_tab import answer_routes, build_json, build_runs, form_routes
 from qwen_webui.ui.model_bar import ModelHandlers, build_model
 from qwen_webui.ui.parts import Parts
 from qwen_webui.ui.persona_panel import PersonaHandlers, build_persona
-from qwen_webui.ui.routes import closed_routes, page_routes
+from qwen_webui.ui.routes import closed_routes, is_keyed, page_routes
 from qwen_webui.ui.sampling_panel import SamplingHandlers, build_sampling
-from qwen_webui.ui.shell import brand, panel_head, side_foot, top_bar
+from qwen_webui.ui.shell import brand, panel_head, side_foot, tabs, top_bar
 from qwen_webui.ui.texts import AllTexts
 from qwen_webui.ui.theme import build_theme
 
@@ -40,7 +43,7 @@ TABS_KEPT = 100
 def build_page(services: Services, texts: AllTexts | None = None) -> gr.Blocks:
     """The page for `services`, not yet mounted anywhere."""
     texts = texts or AllTexts()
-    i18n = translations(texts)
+    i18n = translations(texts, keyed=is_keyed(services))
     demo: gr.Blocks
     with gr.Blocks(
         title=TITLE,
@@ -74,13 +77,16 @@ def mount_page(api: FastAPI, services: Services) -> FastAPI:
     texts = AllTexts()
     demo = build_page(services, texts)
     api.include_router(page_routes(services, texts))
+    api.include_router(form_routes(services, texts))
+    api.include_router(answer_routes(services, texts))
+    api.include_router(run_routes(services, texts))
     api.include_router(closed_routes())
     gr.mount_gradio_app(
         api,
         demo,
         path="/",
         theme=build_theme(),
-        i18n=translations(texts),
+        i18n=translations(texts, keyed=is_keyed(services)),
         footer_links=[],
         run_history=False,
         enable_monitoring=False,
@@ -95,15 +101,18 @@ def mount_page(api: FastAPI, services: Services) -> FastAPI:
     return api
 
 
-def translations(texts: AllTexts) -> gr.I18n:
+def translations(texts: AllTexts, *, keyed: bool = False) -> gr.I18n:
     """Our texts as Gradio's, which the browser looks up; whole pieces of the frame too."""
     by_language = {}
     for language, tag in (("en", "en"), ("zh", "zh-CN")):
         t = texts["zh" if language == "zh" else "en"]
         frame = {
             "frame.brand": brand(t),
-            "frame.foot": side_foot(t),
+            "frame.foot": side_foot(t, keyed=keyed),
             "frame.top": top_bar(t),
+            "frame.tabs": tabs(t),
+            "frame.json": json_main(t),
+            "frame.runs": json_side(t),
             "frame.panel": panel_head(t),
         }
         by_language[tag] = {**t.all(), **frame}
@@ -119,10 +128,13 @@ def _lay_out(services: Services, texts: AllTexts, i18n: gr.I18n) -> Parts:
         with gr.Column(elem_id="qw-side"):
             _piece(i18n("frame.brand"))
             sidebar = build_sidebar(i18n)
+            build_runs(i18n)
             _piece(i18n("frame.foot"))
         with gr.Column(elem_id="qw-main"):
             _piece(i18n("frame.top"))
+            _piece(i18n("frame.tabs"))
             chat = build_chat(i18n)
+            build_json(i18n)
         with gr.Column(elem_id="qw-panel"):
             _piece(i18n("frame.panel"))
             persona = build_persona([*choices, (english("persona.custom"), CUSTOM)], first, i18n)

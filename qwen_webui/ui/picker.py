@@ -39,6 +39,7 @@ class _View:
     status: ModelStatus
     offline: bool
     t: Texts
+    admin: bool = True
 
     @property
     def present(self) -> str:
@@ -51,13 +52,14 @@ class _View:
         return self.present if self.present in names else (names[0] if names else "")
 
 
-async def picker_html(services: Services, t: Texts) -> str:
-    """The inside of the dialog."""
+async def picker_html(services: Services, t: Texts, *, admin: bool = True) -> str:
+    """The inside of the dialog; only for an `admin` do its buttons load."""
     rows = await services.manager.forecasts()
-    view = _View(rows, services.manager.status(), services.settings.offline, t)
+    view = _View(rows, services.manager.status(), services.settings.offline, t, admin)
+    barred = "" if admin else f'<p class="qw-note">{escape(t("errors.admin_key_required"))}</p>'
     return (
         f'<div class="qw-models"><p class="qw-lead">{escape(t("model.picker_lead"))} '
-        f"{_free(rows, view)}</p>{_recommended(view)}"
+        f"{_free(rows, view)}</p>{barred}{_recommended(view)}"
         f'<form><div class="qw-scroll">{_table(view)}{_others(view)}</div>'
         f"{''.join(_detail(row, view) for row in rows)}</form></div>"
     )
@@ -245,7 +247,7 @@ def _button(row: Row, view: _View, *, strong: bool = False) -> str:
         key, barred = "model.load_present", " disabled"
     elif not need.fits:
         key, barred = "model.load_refused", " disabled"
-    elif view.offline and not spec.folder:
+    elif not view.admin or (view.offline and not spec.folder):
         barred = " disabled"
     look = "qw-primary" if not strong else "qw-primary qw-strong"
     return (
@@ -258,9 +260,9 @@ def _download(spec: CheckpointSpec, t: Texts) -> str:
     return t("model.no_download") if spec.folder else units.size(spec.weights_bytes)
 
 
-async def picker_or_reason(services: Services, t: Texts) -> str:
+async def picker_or_reason(services: Services, t: Texts, *, admin: bool) -> str:
     """The list, or the sentence that says why there is none."""
     try:
-        return await picker_html(services, t)
+        return await picker_html(services, t, admin=admin)
     except WebUIError as error:
         return f'<p class="qw-note" lang="en">{escape(error.message)}</p>'

@@ -22,7 +22,7 @@ from qwen_webui.ui.about import about_html
 from qwen_webui.ui.model_bar import read_bar, version
 from qwen_webui.ui.picker import picker_or_reason
 from qwen_webui.ui.texts import AllTexts
-from qwen_webui.ui.visitor import language_of, owner_of
+from qwen_webui.ui.visitor import is_admin, language_of, owner_of
 
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -32,6 +32,11 @@ def read_assets() -> dict[str, str]:
     folder = resources.files("qwen_webui.ui") / "assets"
     files = (f for f in folder.iterdir() if PurePosixPath(f.name).suffix in _KINDS)
     return {f.name: f.read_text(encoding="utf-8") for f in files}
+
+
+def is_keyed(services: Services) -> bool:
+    """Whether visitors log in."""
+    return bool(services.settings.api_key or services.settings.admin_key)
 
 
 def page_routes(services: Services, texts: AllTexts) -> APIRouter:
@@ -56,7 +61,7 @@ def page_routes(services: Services, texts: AllTexts) -> APIRouter:
 
     @router.get("/bar")
     async def bar(request: Request, seen: str = "") -> Response:
-        now = await read_bar(services, texts[language_of(request)])
+        now = await read_bar(services, texts[language_of(request)], admin=is_admin(request))
         mark = f"{server}-{version(now)}"
         if seen == mark:
             return Response(status_code=204, headers=_UNSTORED)
@@ -65,7 +70,8 @@ def page_routes(services: Services, texts: AllTexts) -> APIRouter:
 
     @router.get("/models")
     async def models(request: Request) -> Response:
-        html = await picker_or_reason(services, texts[language_of(request)])
+        t = texts[language_of(request)]
+        html = await picker_or_reason(services, t, admin=is_admin(request))
         return HTMLResponse(html, headers=_UNSTORED)
 
     @router.get("/about")
@@ -73,7 +79,8 @@ def page_routes(services: Services, texts: AllTexts) -> APIRouter:
         address = str(request.query_params.get("at", "")).rstrip("/")
         if not address.startswith(("http://", "https://")):
             address = str(request.base_url).rstrip("/")
-        return HTMLResponse(about_html(address, texts[language_of(request)]), headers=_UNSTORED)
+        t = texts[language_of(request)]
+        return HTMLResponse(about_html(address, t, keyed=is_keyed(services)), headers=_UNSTORED)
 
     @router.get("/export/{id}.{form}")
     async def export(id: str, form: str, request: Request) -> Response:
@@ -81,10 +88,10 @@ def page_routes(services: Services, texts: AllTexts) -> APIRouter:
         title = (await services.store.get(owner, id)).title
         if form == "md":
             text = await services.store.export_markdown(owner, id, language)
-            return _download(text, "text/markdown", title, form)
+            return download(text, "text/markdown", title, form)
         if form == "json":
             text = await services.store.export_json(owner, id)
-            return _download(text, "application/json", title, form)
+            return download(text, "application/json", title, form)
         raise NotFound("Conversations are exported as .md or .json.")
 
     @router.get("/message/{id}/{place}")
@@ -112,7 +119,7 @@ def closed_routes() -> APIRouter:
 def words_for_scripts(texts: AllTexts, language: str) -> dict[str, str]:
     """The few texts that the scripts put up themselves."""
     t = texts["zh" if language == "zh" else "en"]
-    sections = ("page.", "side.", "chat.")
+    sections = ("page.", "side.", "chat.", "json.")
     more = ("model.picker_title", "about.title", "errors.title")
     return {key: text for key, text in t.all().items() if key.startswith(sections) or key in more}
 
@@ -120,7 +127,8 @@ def words_for_scripts(texts: AllTexts, language: str) -> dict[str, str]:
 _UNSTORED = {"cache-control": "no-store"}
 
 
-def _download(text: str, kind: str, title: str, form: str) -> Response:
+def download(text: str, kind: str, title: str, form: str) -> Response:
+    """A file for the visitor, called like the conversation or the run it comes from."""
     name = "".join(c if c.isalnum() or c in " -_." else "_" for c in title).strip(" .")[:80]
     name = f"{name or 'conversation'}.{form}"
     headers = {

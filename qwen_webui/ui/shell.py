@@ -14,11 +14,13 @@ def brand(t: Texts) -> str:
     )
 
 
-def side_foot(t: Texts) -> str:
-    """Below the list of conversations."""
+def side_foot(t: Texts, *, keyed: bool) -> str:
+    """Below the list of conversations; with a way out where visitors log in."""
+    leave = _button("logout", "logout", t("page.logout")) if keyed else ""
     return (
         f'<div class="qw-foot-side"><p>{escape(t("side.stored"))}</p><div>'
         f"{_button('about', 'code', t('page.about'))}{_button('theme', 'theme', t('page.theme'))}"
+        f"{leave}"
         f'<button type="button" class="qw-language" data-do="language" '
         f'title="{escape(t("page.language_title"))}" '
         f'aria-label="{escape(t("page.language_title"))}">{escape(t("page.language"))}</button>'
@@ -35,6 +37,15 @@ def top_bar(t: Texts) -> str:
         f"{_button('panel', 'panel', t('page.toggle_panel'))}</div>"
         f'<div class="qw-lost" role="alert" hidden>{escape(t("page.lost"))}</div>'
     )
+
+
+def tabs(t: Texts) -> str:
+    """Below the top bar: what the page can do. Links, so that each is an address of its own."""
+    links = "".join(
+        f'<a href="?tab={name}" data-tab-link="{name}">{escape(label)}</a>'
+        for name, label in (("chat", t("page.tab_chat")), ("json", t("page.tab_json")))
+    )
+    return f'<nav class="qw-tabs" aria-label="{escape(t("page.tabs"))}">{links}</nav>'
 
 
 def panel_head(t: Texts) -> str:

@@ -26,7 +26,7 @@ def conversation_list(
         return _list(current, f"<p>{escape(text)}</p>")
     parts, heading = [], ""
     for entry in entries:
-        when = _age(entry.updated, now, t)
+        when = age(entry.updated, now, t)
         if when != heading:
             parts.append(("</ul>" if heading else "") + f"<h2>{escape(when)}</h2><ul>")
             heading = when
@@ -121,7 +121,8 @@ def _entry(entry: ConversationEntry, current: bool, t: Texts) -> str:
     )
 
 
-def _age(updated: float, now: dt.datetime, t: Texts) -> str:
+def age(updated: float, now: dt.datetime, t: Texts) -> str:
+    """The heading of a list under which something of then stands now."""
     days = (now.date() - dt.datetime.fromtimestamp(updated, now.tzinfo).date()).days
     if days <= 0:
         return t("side.today")

@@ -9,13 +9,11 @@ import re
 from typing import Protocol
 
 from qwen_webui.errors import NotFound
+from qwen_webui.language import LANGUAGE_COOKIE, wanted_language
 from qwen_webui.personas import Language
 
 OWNER_COOKIE = "qw_owner"
-LANGUAGE_COOKIE = "qw_lang"
 _OWNER = re.compile(r"[0-9a-f]{32}")
-_CHINESE = re.compile(r"\s*zh\b", re.IGNORECASE)
-_ENGLISH = re.compile(r"\s*en\b", re.IGNORECASE)
 
 
 class HasHeaders(Protocol):
@@ -40,16 +38,12 @@ def owner_of(request: HasHeaders) -> str:
 def language_of(request: HasHeaders) -> Language:
     """The language chosen with the switch, else the first of the browser's that the page has."""
     chosen = _mapping(request.cookies).get(LANGUAGE_COOKIE)
-    if chosen == "zh":
-        return "zh"
-    if chosen == "en":
-        return "en"
-    for wish in _mapping(request.headers).get("accept-language", "").split(","):
-        if _CHINESE.match(wish):
-            return "zh"
-        if _ENGLISH.match(wish):
-            return "en"
-    return "en"
+    return wanted_language(chosen, _mapping(request.headers).get("accept-language", ""))
+
+
+def is_admin(request: HasHeaders) -> bool:
+    """Whether the visitor may load, unload and download, as the access layer found."""
+    return getattr(getattr(request, "state", None), "admin", False) is True
 
 
 def _mapping(value: object) -> dict[str, str]:

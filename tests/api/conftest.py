@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from qwen_webui.server import Server, bind
 from qwen_webui.services import Services, close_services
 from qwen_webui.settings import Settings
 from qwen_webui.store import Store
+from qwen_webui.structured import Structured
 from tests.serving import FakeLibrary, make_manager
 
 
@@ -36,6 +37,7 @@ class Served:
     library: FakeLibrary
     loader: ScriptedLoader
     port: int
+    layer: AccessLayer
 
     async def generate(self, prompt: str = "Hi", **fields: Any) -> httpx.Response:
         return await self.client.post("/api/generate", json={"prompt": prompt, **fields})
@@ -47,21 +49,24 @@ async def serving(
     loader: ScriptedLoader | None = None,
     *,
     load: bool = True,
-    log_prompts: bool = False,
+    settings: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> AsyncIterator[Served]:
-    """`changes` are the manager's; `one` is loaded unless `load` is False."""
+    """`changes` are the manager's; `settings` are the others; `one` is loaded unless `load` is
+    False."""
     loader = loader or ScriptedLoader()
     library = FakeLibrary(tmp_path / "tokenizer")
     manager = make_manager(library, loader, **changes)
     personas = Personas.load(builtin_folder())
+    structured = Structured()
     services = Services(
-        Settings(data_dir=tmp_path, log_prompts=log_prompts),
+        Settings(data_dir=tmp_path, **(settings or {})),
         cast(Library, library),
         manager,
         personas,
-        Assistant(manager, personas),
+        Assistant(manager, personas, structured),
         await Store.open(tmp_path / "store.sqlite3"),
+        structured,
     )
     if load:
         await manager.load("one")
@@ -79,7 +84,7 @@ async def serving(
         async with httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}", timeout=30, limits=limits
         ) as client:
-            yield Served(client, services, library, loader, port)
+            yield Served(client, services, library, loader, port, app)
     finally:
         server.should_exit = True
         await running

@@ -75,7 +75,7 @@ async def test_prompts_are_logged_only_when_asked_for(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "qwen_webui")
-    async with serving(tmp_path, log_prompts=True) as served:
+    async with serving(tmp_path, settings={"log_prompts": True}) as served:
         await served.generate("A public\r\nquestion")
     assert 'prompt: "A public\\r\\nquestion"' in caplog.text
     assert 'answer: "Echo: A public' in caplog.text

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import uvicorn
 
+from qwen_webui.api.access import AccessLayer
 from qwen_webui.chat import Assistant
 from qwen_webui.checkpoints import Library
 from qwen_webui.engines.scripted import Script, ScriptedLoader
@@ -23,6 +24,7 @@ from qwen_webui.server import build_app
 from qwen_webui.services import Services, close_services
 from qwen_webui.settings import Settings, prepare_data_dir
 from qwen_webui.store import Store
+from qwen_webui.structured import Structured
 from qwen_webui.types import PRECISIONS
 from tests.folders import checkpoint_files, write_checkpoint
 from tests.serving import write_tokenizer
@@ -53,6 +55,7 @@ class Site:
         self.url = f"http://127.0.0.1:{self.port}"
         self.loader = loader or ScriptedLoader(total_memory=24 << 30)
         self.services: Services
+        self.app: AccessLayer
         self._loop: asyncio.AbstractEventLoop
         self._server: uvicorn.Server
         self._thread: threading.Thread | None = None
@@ -89,8 +92,9 @@ class Site:
     async def _serve(self, ready: threading.Event, first: str | None) -> None:
         self._loop = asyncio.get_running_loop()
         self.services = await self._open()
+        self.app = build_app(self.services)
         config = uvicorn.Config(
-            build_app(self.services),
+            self.app,
             host="127.0.0.1",
             port=self.port,
             log_config=None,
@@ -128,7 +132,9 @@ class Site:
         )
         personas = Personas.load(builtin_folder())
         store = await Store.open(data / "conversations.sqlite3")
-        return Services(settings, library, manager, personas, Assistant(manager, personas), store)
+        structured = Structured()
+        assistant = Assistant(manager, personas, structured)
+        return Services(settings, library, manager, personas, assistant, store, structured)
 
 
 class _NoSignals:

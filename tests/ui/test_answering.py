@@ -12,6 +12,7 @@ from qwen_webui.engines.scripted import Script, ScriptedLoader
 from qwen_webui.errors import GenerationFailed
 from qwen_webui.models import ModelManager
 from qwen_webui.personas import Personas, builtin_folder
+from qwen_webui.structured import Structured
 from qwen_webui.types import ChatTurn, ModelStatus, Progress, Queued
 from qwen_webui.ui.answering import Answers, RunningAnswer
 from tests.serving import FakeLibrary, make_manager, soon
@@ -29,8 +30,11 @@ async def answering(
         await manager.load("one")
         # Not before: every load ends with a short answer.
         loader.script = script
-    yield Answers(Assistant(manager, Personas.load(builtin_folder())), manager), manager, loader
+    structured = Structured()
+    assistant = Assistant(manager, Personas.load(builtin_folder()), structured)
+    yield Answers(assistant, manager), manager, loader
     await manager.close()
+    await structured.close()
 
 
 async def ended(running: RunningAnswer) -> None:

@@ -26,8 +26,44 @@ export const conversation = () =>
 // One of our own routes, relative to the page, so that a proxy's prefix is kept.
 export async function ask(path) {
   const response = await fetch(`./ui/${path}`, { credentials: "same-origin" });
+  // The login is over: the page itself leads to it, and back here.
+  if (response.status === 401) location.reload();
   if (!response.ok) throw new Error(`${response.status} for ${path}`);
   return response;
+}
+
+// Send values to one of our own routes. What it refuses is an Error in the reader's language, with a
+// `detail`. Gives back its JSON, or the response itself when `whole`.
+export async function post(path, values, signal, whole = false) {
+  const response = await fetch(`./ui/${path}`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(values),
+    signal,
+  });
+  if (response.ok) return whole ? response : response.json();
+  const { error } = await response.json().catch(() => ({}));
+  throw Object.assign(new Error(error?.text ?? error?.message ?? words("errors.title")), {
+    detail: error?.detail ?? "",
+  });
+}
+
+export async function copyText(text, control) {
+  if (navigator.clipboard) await navigator.clipboard.writeText(text);
+  else copyWithoutClipboard(text);
+  control.classList.add("qw-done");
+  announce(words("chat.copied"));
+  setTimeout(() => control.classList.remove("qw-done"), 1500);
+}
+
+// Browsers lend the clipboard only to pages over https or from this very computer.
+function copyWithoutClipboard(text) {
+  const box = document.createElement("textarea");
+  box.value = text;
+  document.body.append(box);
+  box.select();
+  document.execCommand("copy");
+  box.remove();
 }
 
 // Said to those who listen to the page instead of looking at it.

@@ -1,5 +1,5 @@
 // What the links under messages do, and the keys of the message box.
-import { announce, ask, conversation, put, tell, textBox, words } from "./bus.js";
+import { ask, conversation, copyText, put, tell, textBox, words } from "./bus.js";
 
 const ACT = /^#qw-(copy|edit|regenerate|retry|example)-(\d+)$/;
 
@@ -14,7 +14,7 @@ export function startChat() {
     const control = event.target.closest("[data-do=edit-cancel],[data-do=copy-code]");
     if (control?.dataset.do === "edit-cancel") stopEditing();
     if (control?.dataset.do === "copy-code")
-      copy(control.parentElement.querySelector("code").textContent, control);
+      copyText(control.parentElement.querySelector("code").textContent, control);
   });
   document.addEventListener("keydown", (event) => {
     // These links are buttons by role, so Space presses them too.
@@ -22,7 +22,8 @@ export function startChat() {
       event.preventDefault();
       event.target.click();
     }
-    if (event.key === "Escape" && !document.querySelector("dialog[open]"))
+    const here = document.documentElement.dataset.tab === "chat";
+    if (event.key === "Escape" && here && !document.querySelector("dialog[open]"))
       document.querySelector("#qw-stop")?.click();
   });
   new MutationObserver(name).observe(document.body, {
@@ -36,7 +37,7 @@ export function startChat() {
 async function act(kind, place, link) {
   if (kind === "copy") {
     const text = (await ask(`message/${conversation()}/${place}`)).text();
-    await copy(await text, link);
+    await copyText(await text, link);
   } else if (kind === "edit") {
     tell("edit", place);
     textBox()?.focus();
@@ -50,24 +51,6 @@ function stopEditing() {
   put(textBox(), "");
   tell("edit-cancel");
   textBox().focus();
-}
-
-async function copy(text, control) {
-  if (navigator.clipboard) await navigator.clipboard.writeText(text);
-  else copyWithoutClipboard(text);
-  control.classList.add("qw-done");
-  announce(words("chat.copied"));
-  setTimeout(() => control.classList.remove("qw-done"), 1500);
-}
-
-// Browsers lend the clipboard only to pages over https or from this very computer.
-function copyWithoutClipboard(text) {
-  const box = document.createElement("textarea");
-  box.value = text;
-  document.body.append(box);
-  box.select();
-  document.execCommand("copy");
-  box.remove();
 }
 
 // The chat component names each message by its whole text, markup and all; a name is enough.

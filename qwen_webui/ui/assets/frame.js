@@ -1,12 +1,13 @@
 // The frame: side columns that open and close, language, light and dark, the dialog for programs.
 import { ask, put, textBox, words } from "./bus.js";
 import { show } from "./dialog.js";
+import { local, session } from "./memory.js";
 import { clearConversation } from "./side.js";
 
 const root = document.documentElement;
 const NARROW = matchMedia("(max-width: 820px)"), MEDIUM = matchMedia("(max-width: 1180px)");
-const keep = (key, value) => localStorage.setItem(`qw-${key}`, value);
-const kept = (key) => localStorage.getItem(`qw-${key}`);
+const keep = (key, value) => local.setItem(`qw-${key}`, value);
+const kept = (key) => local.getItem(`qw-${key}`);
 let opener = null;
 
 export function startFrame() {
@@ -26,7 +27,7 @@ export function startFrame() {
   });
   // Whatever reloads the page (Gradio does when the server was restarted), a draft comes along.
   window.addEventListener("pagehide", () =>
-    sessionStorage.setItem("qw-draft", textBox()?.value ?? ""),
+    session.setItem("qw-draft", textBox()?.value ?? ""),
   );
   whenThere("#qw-text textarea", restore);
   whenThere("#qw-side", roles);
@@ -40,6 +41,10 @@ const ACTS = {
   clear: clearConversation,
   language: switchLanguage,
   theme: switchTheme,
+  logout: async () => {
+    await fetch("./logout", { method: "POST", redirect: "manual" });
+    location.reload();
+  },
   about: async () => {
     const here = location.origin + location.pathname;
     const html = await (await ask(`about?at=${encodeURIComponent(here)}`)).text();
@@ -79,13 +84,16 @@ export function closeDrawers() {
 // All texts come in the other language with the document.
 function switchLanguage() {
   const other = window.qw.language === "zh" ? "en" : "zh";
-  document.cookie = `qw_lang=${other}; path=/; max-age=31536000; samesite=lax`;
+  // In a frame of another site only such a cookie is kept.
+  const framed = window.top !== window && isSecureContext;
+  const same = framed ? "none; secure; partitioned" : "lax";
+  document.cookie = `qw_lang=${other}; path=/; max-age=31536000; samesite=${same}`;
   location.reload();
 }
 
 function restore(box) {
-  const draft = sessionStorage.getItem("qw-draft");
-  sessionStorage.removeItem("qw-draft");
+  const draft = session.getItem("qw-draft");
+  session.removeItem("qw-draft");
   if (draft) put(box, draft);
 }
 
@@ -113,7 +121,7 @@ function roles() {
   }
 }
 
-function whenThere(selector, act) {
+export function whenThere(selector, act) {
   const there = document.querySelector(selector);
   if (there) return act(there);
   new MutationObserver((_, observer) => {

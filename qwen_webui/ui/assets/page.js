@@ -3,11 +3,15 @@
 import { startBar } from "./bar.js";
 import { startChat } from "./chat.js";
 import { startFrame } from "./frame.js";
+import { startJson } from "./json.js";
 import { startSide } from "./side.js";
+import { startTabs } from "./tabs.js";
 import { startTurns } from "./turns.js";
 
+startTabs();
 startTurns();
 startFrame();
 startSide();
 startChat();
 startBar();
+startJson();

@@ -23,7 +23,10 @@ export function startSide() {
     if (shown && !shown.contains(event.target)) closeMenu(false);
     if (dots && shown?.dataset.of !== dots.dataset.menu) openMenu(dots);
   });
-  window.addEventListener("popstate", () => open(inAddress()));
+  // A step back to another tab leaves the conversation as it is, and its answer being written.
+  window.addEventListener("popstate", () => {
+    if (inAddress() !== conversation()) open(inAddress());
+  });
   window.addEventListener("resize", () => closeMenu(false));
   new MutationObserver(follow).observe(document.body, { childList: true, subtree: true });
 }

@@ -230,7 +230,7 @@ async def test_fields_beyond_openais_go_to_servers_that_know_them(
         (Constraint("regex", "a+"), "vllm", {"structured_outputs": {"regex": "a+"}}),
         (Constraint("choice", '["a"]'), "vllm", {"structured_outputs": {"choice": ["a"]}}),
         (Constraint("regex", "a+"), "someone", None),
-        (Constraint("choice", '["a"]'), "qwen-webui", None),
+        (Constraint("choice", '["a"]'), "qwen-webui", {"structured_outputs": {"choice": ["a"]}}),
     ],
 )
 async def test_constraints(

@@ -100,12 +100,13 @@ class ChatBody(SharedFields):
         tools = tuple(self.tools or ())
         constraint = constraint_of(self.response_format)
         choice = chosen(self.tool_choice, tools)
-        if constraint is not None and tools and choice != "none":
+        formed = "structured_outputs" if self.structured_outputs else "response_format"
+        if tools and choice != "none" and (constraint or self.structured_outputs):
             raise InvalidRequest(
-                "response_format and tools cannot be combined: an answer is either JSON of that "
-                'format or text with calls. Send one of them, or "tool_choice": "none".',
+                f"{formed} and tools cannot be combined: an answer is either of that form or text "
+                'with calls. Send one of them, or "tool_choice": "none".',
                 code="unsupported_parameter",
-                param="response_format",
+                param=formed,
             )
         sampling = self.sampled(logprobs=self._logprobs(), most=self._most(), constraint=constraint)
         return Ask(

@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from qwen_webui.api.openai.reading import OpenAIBody
+from qwen_webui.api.openai.tools import StructuredOutputs
 from qwen_webui.api.wire import StopText, Strict, number
 from qwen_webui.errors import InvalidRequest
 from qwen_webui.limits import LOGIT_BIAS, MAX_STOP_STRINGS, check_sampling
@@ -66,7 +67,10 @@ class SharedFields(OpenAIBody):
     min_p: float | None = number("min_p", f"{EXTENSION} Default: the checkpoint's own")
     repetition_penalty: float | None = number(
         "repetition_penalty",
-        f"{EXTENSION} 1 is off. Default: the checkpoint's own; 1 with a JSON response_format",
+        f"{EXTENSION} 1 is off. Default: the checkpoint's own; 1 with tools or an answer format",
+    )
+    structured_outputs: StructuredOutputs | None = Field(
+        None, description=f"{EXTENSION} The form of the answer, also of a plain completion"
     )
 
     def check(self) -> None:
@@ -97,7 +101,15 @@ class SharedFields(OpenAIBody):
         most: int | None,
         constraint: Constraint | None = None,
     ) -> Sampling:
-        """What the fields mean. Raises InvalidRequest for a value out of its range."""
+        """What the fields mean. Raises InvalidRequest for a value out of its range, and for two
+        forms of the answer."""
+        if self.structured_outputs is not None:
+            if constraint is not None:
+                raise InvalidRequest(
+                    "response_format and structured_outputs both give the answer's form. Send one.",
+                    param="structured_outputs",
+                )
+            constraint = self.structured_outputs.constraint()
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
         bias = tuple((int(token), value) for token, value in (self.logit_bias or {}).items())
         sampling = Sampling(

@@ -90,6 +90,37 @@ class SchemaFormat(Strict):
 Format = Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")]
 
 
+class StructuredOutputs(Strict):
+    """Exactly one of them, with the names that vLLM gives them."""
+
+    json_: dict[str, Any] | None = Field(None, alias="json", description="A JSON Schema")
+    json_object: Literal[True] | None = Field(None, description="Any JSON object")
+    regex: str | None = Field(None, description="What the whole answer matches")
+    choice: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="The answer is one of these texts"
+    )
+
+    def constraint(self) -> Constraint:
+        """What it asks for. Raises InvalidRequest for none or several."""
+        asked: list[Constraint] = []
+        if self.json_ is not None:
+            schema = json.dumps(self.json_, ensure_ascii=False)
+            asked.append(Constraint("json_schema", schema))
+        if self.json_object:
+            asked.append(Constraint("json_object"))
+        if self.regex is not None:
+            asked.append(Constraint("regex", self.regex))
+        if self.choice is not None:
+            asked.append(Constraint("choice", json.dumps(self.choice, ensure_ascii=False)))
+        if len(asked) != 1:
+            raise InvalidRequest(
+                f"structured_outputs holds {len(asked)} forms; send exactly one of json, "
+                "json_object, regex and choice.",
+                param="structured_outputs",
+            )
+        return asked[0]
+
+
 def constraint_of(format: TextFormat | ObjectFormat | SchemaFormat | None) -> Constraint | None:
     """What the answer must keep to."""
     if isinstance(format, SchemaFormat):

@@ -136,8 +136,8 @@ def _form(constraint: Constraint, owner: str) -> dict[str, Any]:
 
 
 def _structured(constraint: Constraint, owner: str) -> dict[str, Any]:
-    """vLLM's own field, for what OpenAI's API does not have."""
-    if owner != VLLM:
+    """vLLM's own field, which ours has too, for what OpenAI's API does not have."""
+    if owner not in (VLLM, *OURS):
         raise InvalidRequest(
             "The server that computes takes JSON Schemas for answers to messages, but neither "
             "regular expressions, choices nor constrained raw prompts. Ask for JSON in a chat.",

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from qwen_webui.engines.scripted import Script
+from qwen_webui.types import Constraint
 from tests.api.conftest import Served
 from tests.api.openai.clients import HELLO, chat, chunks_of, client_of
 from tests.api.openai.strict import ChatCompletion, strictly
@@ -124,6 +125,46 @@ async def test_generate_has_the_same_forms(served: Served) -> None:
     assert (response.status_code, told(response)["param"]) == (422, "schema")
     response = await served.generate("Well?", schema={"type": "nonsense"})
     assert (response.status_code, told(response)["code"]) == (422, "schema_invalid")
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "completions"])
+async def test_forms_that_openai_has_no_name_for(served: Served, path: str) -> None:
+    asked = {"messages": HELLO} if path.startswith("chat") else {"prompt": "Well?"}
+    for form, constraint, words in (
+        (
+            {"json": SCHEMA},
+            Constraint("json_schema", json.dumps(SCHEMA)),
+            '{"name": "A", "age": 1}',
+        ),
+        ({"json_object": True}, Constraint("json_object"), "{}"),
+        ({"regex": "[0-9]+"}, Constraint("regex", "[0-9]+"), "42"),
+        ({"choice": ["yes", "no"]}, Constraint("choice", '["yes", "no"]'), "no"),
+    ):
+        served.loader.script = Script(words=(words,))
+        body = asked | {"structured_outputs": form, "max_tokens": 64}
+        response = await served.client.post(f"/v1/{path}", json=body)
+        assert response.status_code == 200, response.text
+        assert served.loader.requests[-1].sampling.constraint == constraint
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"structured_outputs": {}}, "structured_outputs"),
+        ({"structured_outputs": {"regex": "a", "choice": ["a"]}}, "structured_outputs"),
+        ({"structured_outputs": {"grammar": "root ::= x"}}, "structured_outputs.grammar"),
+        (
+            {"structured_outputs": {"regex": "a"}, "response_format": {"type": "json_object"}},
+            "structured_outputs",
+        ),
+    ],
+)
+async def test_forms_that_contradict_each_other(
+    served: Served, fields: dict[str, Any], param: str
+) -> None:
+    response = await chat(served, **fields)
+    assert (response.status_code, told(response)["param"]) == (400, param)
+    assert [request.id for request in served.loader.requests] == ["smoke"]
 
 
 async def test_schemas_are_checked_and_inferred(served: Served) -> None:

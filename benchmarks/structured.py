@@ -258,6 +258,7 @@ def followed(folder: Path) -> dict[str, list[float]]:
             for token in vocabulary.tokenize_str(json.dumps(answer, ensure_ascii=False)):
                 timed("mask", matcher.compute_bitmask)
                 assert matcher.consume_token(token)
+                guide.look()
                 timed("mask laid over the scores", guide.masked, scores)
                 assert timed("take, with an end that fits", guide.take, token)
                 assert follower.consume_tokens(list(alphabet.symbols(token)))

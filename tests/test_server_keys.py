@@ -12,6 +12,8 @@ from tests.folders import checkpoint_files, write_checkpoint
 from tests.serving import write_tokenizer
 from tests.test_server import Process, launched
 
+pytestmark = pytest.mark.slow
+
 PRINTED = re.compile(r"(http://[^/\s]+)(/login\?key=([A-Za-z0-9_-]+))")
 
 

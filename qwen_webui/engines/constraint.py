@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from llguidance import LLMatcher
 from torch import Tensor
@@ -77,13 +78,17 @@ class Guide:
         """Whether the matcher gave up; what it shares is of no use to others then."""
         return self._matcher.is_error() or self._follower.is_error()
 
-    def masked(self, scores: Tensor) -> Tensor:
-        """`scores`, [1, vocabulary], minus infinity where the constraint forbids the token. Tokens
-        that end a turn are allowed exactly where the answer is valid as it stands."""
-        masked = self._bits.masked(self._matcher, scores)
-        if masked is None or self._matcher.is_error():
+    def look(self) -> int | None:
+        """See what may come next; the token itself where only one may. Tokens that end a turn are
+        allowed exactly where the answer is valid as it stands."""
+        allowed, only = self._bits.read(self._matcher)
+        if not allowed or self._matcher.is_error():
             raise _gave_up(self._matcher)
-        return masked
+        return only
+
+    def masked(self, scores: Tensor) -> Tensor:
+        """`scores`, [1, vocabulary], minus infinity where the last look saw the token forbidden."""
+        return self._bits.masked(scores)
 
     def take(self, token: int) -> bool:
         """Take a token that was drawn; False if no valid end after it is known that fits."""
@@ -178,14 +183,20 @@ class _Bits:
         words = (size + 31) // 32
         pinned = device.type == "cuda"
         self._here = torch.zeros(words, dtype=torch.int32, pin_memory=pinned)
+        self._words = self._here.numpy()
         self._there = torch.zeros(words, dtype=torch.int32, device=device)
         self._shifts = torch.arange(8, dtype=torch.uint8, device=device)
 
-    def masked(self, matcher: LLMatcher, scores: Tensor) -> Tensor | None:
-        """None where nothing is allowed."""
+    def read(self, matcher: LLMatcher) -> tuple[bool, int | None]:
+        """Whether anything is allowed, and the token where only one is."""
         matcher.unsafe_compute_mask_ptr(self._here.data_ptr(), 4 * self._here.numel())
-        if not bool(self._here.any()):
-            return None
+        places = np.flatnonzero(self._words)
+        if len(places) != 1:
+            return len(places) > 0, None
+        word = int(self._words[places[0]]) & 0xFFFFFFFF
+        return True, 32 * int(places[0]) + word.bit_length() - 1 if word.bit_count() == 1 else None
+
+    def masked(self, scores: Tensor) -> Tensor:
         # The wait for the drawn token keeps the next mask from being written too early.
         self._there.copy_(self._here, non_blocking=True)
         bits = (self._there.view(torch.uint8).unsqueeze(1) >> self._shifts) & 1

@@ -80,6 +80,10 @@ class Sampler(LogitsProcessor):
     def _guided(self, input_ids: LongTensor, scores: Tensor, guide: Guide) -> Tensor:
         """The mask stands before the warpers: top_k counts tokens that are allowed."""
         if not guide.closing:
+            only = guide.look()
+            if only is not None:
+                token = only if guide.take(only) else guide.close()
+                return torch.full((1, 1), token, device=scores.device)
             adjusted = guide.masked(self._penalized(input_ids, scores))
             for _ in range(DRAWS):
                 chosen = self._drawn(input_ids, adjusted)

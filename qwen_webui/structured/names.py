@@ -76,7 +76,9 @@ class Names:
 
     def allows(self, piece: bytes) -> bool:
         """Whether no name stands twice after `piece`. Linear in its length."""
-        return not self._follows or not self._moved(piece).twice
+        if not self._follows or 0x22 not in piece:
+            return True  # no quote, no name that is complete
+        return not self._moved(piece).twice
 
     def take(self, piece: bytes) -> None:
         """Go on after `piece`."""

@@ -18,6 +18,7 @@ from qwen_webui.ui.chat_tab import ChatHandlers, build_chat
 from qwen_webui.ui.conversations import SidebarHandlers, build_sidebar
 from qwen_webui.ui.desk import Desk
 from qwen_webui.ui.document import TITLE, PageDocument
+from qwen_webui.ui.event_guard import EventGuard
 from qwen_webui.ui.form import CUSTOM
 from qwen_webui.ui.json_frame import json_main, json_side
 from qwen_webui.ui.json_history import run_routes
@@ -98,6 +99,7 @@ def mount_page(api: FastAPI, services: Services) -> FastAPI:
     # Only a launched page checks the paths of files; mounting does not launch.
     demo.has_launched = True
     api.add_middleware(PageDocument, texts=texts)
+    api.add_middleware(EventGuard, events=frozenset(demo.fns))
     return api
 
 

@@ -24,6 +24,12 @@ from qwen_webui.ui.picker import picker_or_reason
 from qwen_webui.ui.texts import AllTexts
 from qwen_webui.ui.visitor import is_admin, language_of, owner_of
 
+# How the closed addresses of Gradio begin.
+CLOSED = (
+    *("call/", "run/", "api/", "component_server", "stream/", "process_recording", "deep_link"),
+    *("file=http:", "file=https:", "file/http:", "file/https:", "proxy=", "custom_component/"),
+    *("dev/", "vibe-", "undo-vibe-", "profiling/", "run-history/", "runs"),
+)
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -105,14 +111,17 @@ def page_routes(services: Services, texts: AllTexts) -> APIRouter:
 
 
 def closed_routes() -> APIRouter:
-    """Gradio's second way to its handlers, which the page does not use: it runs them with nobody
-    there to read, and nobody to stop them."""
+    """What Gradio serves and the page does not use: a second way to its handlers, which runs them
+    with nobody there to stop them; fetching of addresses that a visitor names; and what is for
+    people who write Gradio pages."""
     router = APIRouter(include_in_schema=False)
 
-    @router.api_route("/gradio_api/call/{rest:path}", methods=["GET", "POST"])
     async def closed(rest: str) -> Response:
-        raise NotFound("The page's events are not an API; see /api/openapi.json for that.")
+        raise NotFound("The page does not use this address. For the API see /openapi.json.")
 
+    for start in CLOSED:
+        path = f"/gradio_api/{start}{{rest:path}}"
+        router.add_api_route(path, closed, methods=["GET", "HEAD", "POST"])
     return router
 
 

@@ -38,6 +38,12 @@ class Services:
     structured: Structured
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def folder(self) -> Path | None:
+        """Of the loaded checkpoint, if there is one and its files are here."""
+        info = self.manager.status().info
+        return Path(info.checkpoint.folder) if info and info.checkpoint.folder else None
+
 
 async def open_services(settings: Settings, loader: EngineLoader | None = None) -> Services:
     """Open the data folder, the store and a manager that holds nothing yet.

@@ -64,13 +64,15 @@ def structured_routes(services: Services) -> APIRouter:
     @router.post(
         "/api/structured/check",
         summary="Whether answers can be kept to a schema",
-        description="Without a model: what /api/generate and /v1 would say of the schema.",
+        description="What /api/generate and /v1 would say of the schema, with the checkpoint that "
+        "is loaded if there is one.",
         responses=refusals(*STATUSES),
         openapi_extra=body(CheckBody, {"A schema": {"schema": SCHEMA}}),
     )
     async def check(request: Request) -> CheckOut:
         asked = await read_body(request, CheckBody)
-        problems = await services.structured.inspect(json.dumps(asked.schema_, ensure_ascii=False))
+        text = json.dumps(asked.schema_, ensure_ascii=False)
+        problems = await services.structured.inspect(text, services.folder)
         return CheckOut(valid=not problems, problems=[SchemaProblem.of(p) for p in problems])
 
     @router.post(

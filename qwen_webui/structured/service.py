@@ -59,13 +59,14 @@ class Structured:
             raise SchemaRefused(verdict.message, code=verdict.code, param=verdict.param)
         return verdict
 
-    async def inspect(self, text: str) -> tuple[Problem, ...]:
-        """Everything wrong with a schema's text, for an editor. Empty when it can be held."""
+    async def inspect(self, text: str, folder: Path | None = None) -> tuple[Problem, ...]:
+        """Everything wrong with a schema's text, for an editor. Empty when it can be held, by the
+        checkpoint in `folder` if one is given."""
         try:
             _refuse_huge(text)
             found = (await self._ask(Job("inspect", value=text))).problems
             if not found:
-                await self.prepare(Constraint("json_schema", text), None)
+                await self.prepare(Constraint("json_schema", text), folder)
             return found
         except SchemaRefused as error:
             return (Problem(error.param or "#", error.message, error.code),)

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Container
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -22,10 +22,12 @@ from qwen_webui.errors import InvalidRequest, NotFound
 from qwen_webui.ui.visitor import OWNER_COOKIE
 
 EVENTS, BEAT = "/gradio_api/", "/gradio_api/heartbeat/"
+# Events that do not stand in Gradio's line, Stop for one, are sent to addresses of their own.
+AT_ONCE = "/gradio_api/run/"
 # Those that take a body, and what Gradio would take for granted in it.
 JOIN, CANCEL, RESET = (EVENTS + name for name in ("queue/join", "cancel", "reset"))
 BODIES: dict[str, tuple[str, ...]] = {
-    JOIN: ("fn_index", "session_hash"),
+    JOIN: ("fn_index", "session_hash", "data"),
     CANCEL: ("fn_index", "session_hash", "event_id"),
     RESET: ("event_id",),
 }
@@ -33,15 +35,20 @@ BODIES: dict[str, tuple[str, ...]] = {
 LONGEST_NAME = 128
 # Each takes about 200 bytes; open tabs move to the end with every event.
 TABS_KNOWN = 20_000
+_ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:|\s*//")
 _ESCAPED_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class EventGuard:
-    """Wraps the application. `events` are the numbers of the handlers that there are."""
+    """Wraps the application. `events` has the number of every handler that there is, and how many
+    values it takes; `tab_of` tells which tab a running event belongs to."""
 
-    def __init__(self, app: ASGIApp, events: Container[object]) -> None:
+    def __init__(
+        self, app: ASGIApp, events: Mapping[int, int], tab_of: Callable[[str], str | None]
+    ) -> None:
         self._app = app
         self._events = events
+        self._tab_of = tab_of
         self._owners: OrderedDict[str, str] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,9 +68,10 @@ class EventGuard:
         names = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [])
         if path.startswith(BEAT):
             names.append(path.removeprefix(BEAT))
-        if scope["method"] == "POST" and path in BODIES:
+        kind = JOIN if path.startswith(AT_ONCE) else path
+        if scope["method"] == "POST" and kind in BODIES:
             body = await _whole(receive)
-            names += self._tabs(_values(body), BODIES[path])
+            names += self._tabs(_values(body), BODIES[kind])
             receive = _again(body, receive)
         for name in names:
             self._admit(name, scope)
@@ -71,13 +79,21 @@ class EventGuard:
 
     def _tabs(self, values: dict[str, Any], fields: tuple[str, ...]) -> list[str]:
         """The tab that an event names. Raises InvalidRequest for what is no event."""
-        number = values.get("fn_index")
-        if "fn_index" in fields and (type(number) is not int or number not in self._events):
-            raise InvalidRequest("The page has no such event. Reload the page.", param="fn_index")
-        for field in fields[1:] if fields[0] == "fn_index" else fields:
-            if not isinstance(values.get(field), str):
+        if "fn_index" in fields:
+            number = values.get("fn_index")
+            if type(number) is not int or number not in self._events:
+                raise InvalidRequest("The page has no such event. Reload it.", param="fn_index")
+            if "data" in fields:
+                _check_data(values.get("data"), self._events[number])
+        for field in ("session_hash", "event_id"):
+            if field in fields and not isinstance(values.get(field), str):
                 raise InvalidRequest(f"{field} must be text.", param=field)
-        return [values["session_hash"]] if "session_hash" in fields else []
+        if "session_hash" not in fields:
+            return []
+        tab: str = values["session_hash"]
+        if "event_id" in fields and self._tab_of(values["event_id"]) not in (None, tab):
+            raise NotFound("The tab has no such event.", param="event_id")
+        return [tab]
 
     def _admit(self, name: str, scope: Scope) -> None:
         if not 0 < len(name) <= LONGEST_NAME:
@@ -130,6 +146,28 @@ def _values(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.")
     return value
+
+
+def _check_data(data: object, count: int) -> None:
+    """Raise InvalidRequest for values that the handler does not take."""
+    if not isinstance(data, list) or len(data) != count:
+        raise InvalidRequest(f"The event takes a list of {count} values.", param="data")
+    # Gradio would fetch it. The page's own files come from uploads, and have a path.
+    if any(_ADDRESS.match(str(file["path"])) for file in _files(data)):
+        raise InvalidRequest("A file is given by its upload, not by an address.", param="data")
+
+
+def _files(value: object) -> Iterator[dict[str, Any]]:
+    """Everything in `value` that Gradio may take for a file."""
+    left = [value]
+    while left:
+        inner = left.pop()
+        if isinstance(inner, dict):
+            if "path" in inner:
+                yield inner
+            left += inner.values()
+        elif isinstance(inner, list):
+            left += inner
 
 
 def _finite(text: str) -> float:

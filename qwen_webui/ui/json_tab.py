@@ -70,7 +70,7 @@ def form_routes(services: Services, texts: AllTexts) -> APIRouter:
     async def check(request: Request) -> Response:
         async def work(sent: dict[str, Any]) -> json_view.Json:
             schema = text_field(sent, "schema")
-            found = await services.structured.inspect(schema)
+            found = await services.structured.inspect(schema, services.folder)
             t = t_of(request)
             return {"problems": [json_view.problem_words(p, schema, t) for p in found]}
 

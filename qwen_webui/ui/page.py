@@ -18,6 +18,7 @@ from qwen_webui.ui.chat_tab import ChatHandlers, build_chat
 from qwen_webui.ui.conversations import SidebarHandlers, build_sidebar
 from qwen_webui.ui.desk import Desk
 from qwen_webui.ui.document import TITLE, PageDocument
+from qwen_webui.ui.event_errors import log_event_errors
 from qwen_webui.ui.event_guard import EventGuard
 from qwen_webui.ui.form import CUSTOM
 from qwen_webui.ui.json_frame import json_main, json_side
@@ -73,6 +74,12 @@ def unread(demo: gr.Blocks, session: str) -> int:
     return waiting.qsize() if waiting is not None else 0
 
 
+def tab_of(demo: gr.Blocks, event: str) -> str | None:
+    """The tab that a waiting or running event belongs to."""
+    found = demo._queue.event_ids_to_events.get(event)
+    return found.session_hash if found is not None else None
+
+
 def mount_page(api: FastAPI, services: Services) -> FastAPI:
     """Serve the page at "/" of `api`, beside its own routes."""
     texts = AllTexts()
@@ -99,7 +106,9 @@ def mount_page(api: FastAPI, services: Services) -> FastAPI:
     # Only a launched page checks the paths of files; mounting does not launch.
     demo.has_launched = True
     api.add_middleware(PageDocument, texts=texts)
-    api.add_middleware(EventGuard, events=frozenset(demo.fns))
+    events = {number: len(handler.inputs) for number, handler in demo.fns.items()}
+    api.add_middleware(EventGuard, events=events, tab_of=lambda event: tab_of(demo, event))
+    log_event_errors()
     return api
 
 

@@ -26,9 +26,9 @@ from qwen_webui.ui.visitor import is_admin, language_of, owner_of
 
 # How the closed addresses of Gradio begin.
 CLOSED = (
-    *("call/", "run/", "api/", "component_server", "stream/", "process_recording", "deep_link"),
+    *("call/", "api/", "component_server", "stream/", "process_recording", "deep_link", "runs"),
     *("file=http:", "file=https:", "file/http:", "file/https:", "proxy=", "custom_component/"),
-    *("dev/", "vibe-", "undo-vibe-", "profiling/", "run-history/", "runs"),
+    *("dev/", "vibe-", "undo-vibe-", "profiling/", "run-history/"),
 )
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 

@@ -270,7 +270,7 @@ def test_nobody_else_can_hear_end_or_take_over_a_tab(
     client: httpx.Client, stranger: httpx.Client, site: Site
 ) -> None:
     """reliability lines 19 and 50: even who knows the tab's name and its event"""
-    site.script(words=("word",) * 200, delay=0.02)
+    site.script(words=("word",) * 60, delay=0.02)
     session = secrets.token_hex(5)
     _, given = talk(site, OWNER)
     number = events.handler(client, "qw-do-regenerate", "submit")
@@ -282,6 +282,7 @@ def test_nobody_else_can_hear_end_or_take_over_a_tab(
     ended = {"session_hash": session, "fn_index": number, "event_id": event}
     assert stranger.post("/gradio_api/cancel", json=ended).status_code == 404
     assert events.join(stranger, stop, [], session).status_code == 404
+    assert events.at_once(stranger, stop, [], session).status_code == 404
     assert stranger.get(data).status_code == 404
     assert stranger.get(beat).status_code == 404
     assert stranger.get(f"{data}&session_hash=another").status_code == 404
@@ -291,14 +292,14 @@ def test_nobody_else_can_hear_end_or_take_over_a_tab(
     no_cookie = httpx.post(f"{site.url}/gradio_api/cancel", json=ended)
     assert no_cookie.status_code == 404
     guessed = ended | {"session_hash": secrets.token_hex(5)}
-    stranger.post("/gradio_api/cancel", json=guessed)
+    assert stranger.post("/gradio_api/cancel", json=guessed).status_code == 404
     assert site.loader.running == 1
     heard = list(events.told(client, session))
     assert heard[-1]["msg"] == "close_stream"
-    last = next(m for m in heard if m["msg"] == "process_completed")
-    assert last["success"] is True and "word word" in json.dumps(heard)
+    kinds = [m["msg"] for m in heard]
+    assert kinds.count("process_generating") > 9 and kinds.count("process_completed") == 1
     kept = site.call(site.services.store.get(OWNER, given[1])).messages[-1]
-    assert kept.content.count("word") == 200 and not kept.stopped
+    assert kept.content.count("word") == 60 and not kept.stopped
 
 
 def test_a_visitor_stops_an_answer_of_their_own(client: httpx.Client, site: Site) -> None:
@@ -312,7 +313,7 @@ def test_a_visitor_stops_an_answer_of_their_own(client: httpx.Client, site: Site
     until(lambda: site.loader.running == 1)
     ended = {"session_hash": session, "fn_index": number, "event_id": event}
     assert client.post("/gradio_api/cancel", json=ended).status_code == 200
-    assert events.join(client, stop, [], session).status_code == 200
+    assert events.at_once(client, stop, [], session).status_code == 200
     assert until(lambda: site.loader.running == 0) < 2.5
 
 
@@ -325,9 +326,8 @@ def test_texts_over_every_length_are_refused_before_the_engine(
     send = events.handler(client, "qw-text", "submit")
     form = ["", persona, "", None, 0.7, 0.8, 20, 1.05, 0, ""]
     huge = "x" * 3_000_000
-    last = events.run(client, send, [huge, "", *form])
-    said = json.dumps(last)
-    assert "4,096" in said or "4096" in said or last["success"] is False
+    said = json.dumps(events.run(client, send, [huge, "", *form])["output"])
+    assert "qw-error" in said and re.search("4,?096", said)
     own = ["", ":custom", huge, None, 0.7, 0.8, 20, 1.05, 0, ""]
     events.run(client, send, ["Hi", "", *own])
     conversation, _ = talk(site, OWNER)

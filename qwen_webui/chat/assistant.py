@@ -17,6 +17,7 @@ from typing import Any
 from qwen_webui.chat.checks import check_ask, check_turn, repaired
 from qwen_webui.chat.constraining import (
     constrained,
+    form_counted,
     instructed,
     needed_tokens,
     tools_constraint,
@@ -199,7 +200,8 @@ class Assistant:
         # Rendering and counting take milliseconds to seconds: off the loop.
         async with self._large if _letters(turn) > LARGE else contextlib.nullcontext():
             if isinstance(turn, Ask):
-                fitted = await asyncio.to_thread(_whole, turn, loaded, constraint)
+                with form_counted(constraint):
+                    fitted = await asyncio.to_thread(_whole, turn, loaded, constraint)
             else:
                 fitted = await asyncio.to_thread(self._fit, turn, loaded, sampling)
         wanted = sampling.max_new_tokens or max(DEFAULT_NEW_TOKENS, needed)
@@ -207,7 +209,8 @@ class Assistant:
         if not loaded.tokenizer.exact:
             # A guess refuses nothing: the engine counts, and says when it is too much.
             tokens = min(tokens, context - min(wanted, context // 4))
-        room = room_for_answer(tokens, context, wanted)
+        with form_counted(constraint):
+            room = room_for_answer(tokens, context, wanted)
         if needed > room:
             raise budget_too_small(needed, room)
         request = GenerationRequest(

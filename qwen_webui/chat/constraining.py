@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qwen_webui.errors import InvalidRequest, SchemaRefused
+from qwen_webui.errors import ContextLengthExceeded, InvalidRequest, SchemaRefused
 from qwen_webui.structured import Structured, instruction
 from qwen_webui.types import Constraint, EngineInfo, Message, Sampling, ToolChoice
 
@@ -53,6 +54,18 @@ def instructed(messages: Sequence[Message], constraint: Constraint | None) -> tu
     first = messages[0]
     text = f"{first.content}\n\n{line}" if first.content else line
     return (dataclasses.replace(first, content=text), *messages[1:])
+
+
+@contextmanager
+def form_counted(constraint: Constraint | None) -> Iterator[None]:
+    """A prompt that is too long says that the form is part of it, where the model is told of it."""
+    try:
+        yield
+    except ContextLengthExceeded as error:
+        if constraint is None or constraint.kind == "regex":
+            raise
+        message = f"{error.message} The schema, choices or tools count too: the model is told them."
+        raise ContextLengthExceeded(message, param=error.param) from error
 
 
 async def needed_tokens(structured: Structured, constraint: Constraint, info: EngineInfo) -> int:

@@ -21,6 +21,7 @@ from qwen_webui.structured.alphabet import Alphabet
 from qwen_webui.structured.compiling import compiled as checked
 from qwen_webui.structured.compiling import limits
 from qwen_webui.structured.ends import fresh_end
+from qwen_webui.structured.hints import hints
 from qwen_webui.structured.names import Names
 from qwen_webui.structured.vocabulary import read_vocabulary
 from qwen_webui.types import Constraint
@@ -44,6 +45,7 @@ class Compiled:
     follower: LLMatcher
     plan: tuple[int, ...]
     names: Names
+    hints: tuple[bytes, ...]
     size: int
     uses: int = 0
 
@@ -95,7 +97,8 @@ class Grammars:
         grammar = checked(constraint, vocabulary)
         follower = alphabet.matcher(grammar)
         names = Names(constraint.kind, grammar)
-        plan = fresh_end(follower, alphabet, names)
+        told = hints(constraint)
+        plan = fresh_end(follower, alphabet, names, hints=told)
         if plan is None:
             raise InvalidRequest(
                 "No short answer that keeps to the constraint could be found, so an answer could "
@@ -105,7 +108,7 @@ class Grammars:
                 param="constraint",
             )
         matcher = LLMatcher(vocabulary, grammar, log_level=0, limits=limits())
-        return Compiled(constraint, matcher, follower, plan, names, vocabulary.vocab_size)
+        return Compiled(constraint, matcher, follower, plan, names, told, vocabulary.vocab_size)
 
     def _taken(self, constraint: Constraint) -> Compiled | None:
         with self._shelf:

@@ -54,6 +54,7 @@ class Guide:
         self._room = room
         self._plan: Plan = compiled.plan
         self._names = compiled.names.copy()
+        self._hints = compiled.hints
         self._closing: deque[int] | None = None
         self._empty_close = False
         self._refused = False
@@ -144,9 +145,9 @@ class Guide:
         for plan in self._guesses(symbols, after):
             if names.allows(bytes(plan)) and self._fits((token,), plan, room):
                 return plan
-        found = fresh_end(after, self._alphabet, names, QUICK, effort=0)
+        found = fresh_end(after, self._alphabet, names, QUICK, 0, self._hints)
         if found is not None and not self._fits((token,), found, room):
-            found = fresh_end(after, self._alphabet, names, QUICK, EFFORT)
+            found = fresh_end(after, self._alphabet, names, QUICK, EFFORT, self._hints)
         if after.is_error():
             raise _gave_up(after)
         return found if found is not None and self._fits((token,), found, room) else None

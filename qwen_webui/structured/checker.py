@@ -24,8 +24,10 @@ from qwen_webui.structured.alphabet import Alphabet
 from qwen_webui.structured.blame import heaviest
 from qwen_webui.structured.closing import needed_tokens
 from qwen_webui.structured.compiling import compiled
+from qwen_webui.structured.hints import hints
 from qwen_webui.structured.reading import read_schema_text
 from qwen_webui.structured.validating import check
+from qwen_webui.structured.values import last
 from qwen_webui.structured.vocabulary import byte_vocabulary, read_vocabulary
 from qwen_webui.structured.walk import problems_of
 from qwen_webui.structured.wire import Job, Result
@@ -75,13 +77,15 @@ def answer(job: Job, vocabularies: _Vocabularies) -> Result:
         compiled(job.constraint, vocabularies.byte)
         return Result()
     vocabulary, alphabet = vocabularies.get(job.folder)
-    needed = needed_tokens(compiled(job.constraint, vocabulary), alphabet)
+    grammar = compiled(job.constraint, vocabulary)
+    needed = needed_tokens(grammar, alphabet, hints(job.constraint))
     if needed is None:
         place = next((problem.place for problem in _blame(job).problems), "#")
+        likely = "" if place == "#" else f" The likely reason is `{last(place)}` at {place}."
         raise SchemaRefused(
             "No short answer that keeps to the constraint could be found, so that none could be "
-            "ended in time. Simplify its patterns, anchor them with ^ and $, and lower its counts."
-            f" The likely reason stands at {place}.",
+            f"ended in time.{likely} Simplify its patterns, bound what may stand before a part "
+            "that must be there (.{0,20} instead of .*), and lower its counts.",
             code="schema_unsupported",
             param=place,
         )

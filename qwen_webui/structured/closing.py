@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from llguidance import LLMatcher
 
-from qwen_webui.structured.alphabet import CLOSING, Alphabet
+from qwen_webui.structured.alphabet import Alphabet
 
 # Rounds of the search: symbols of the longest end that is looked for, and steps of work if none
 # is found. Most ends are short, and a walk that closes nothing must not run far before another
@@ -26,6 +26,8 @@ EFFORT = 10_000
 # Without an end in sight, the walk looks at what each next symbol leads to, at most this often.
 MOST_PATIENCE = 16
 BACKSLASH = 0x5C
+# One may follow another, the same allowed before and after, and yet each is a step forward.
+ENDS_OF_LEVELS = frozenset(b"}]")
 LONG_RUN = 16
 MOST_TRIES = 128
 
@@ -35,21 +37,22 @@ def shortest(
     alphabet: Alphabet,
     rounds: Sequence[tuple[int, int]] = THOROUGH,
     effort: int = EFFORT,
+    hints: Sequence[bytes] = (),
 ) -> tuple[int, ...] | None:
     """Symbols after which the grammar accepts; () where it accepts already, None if no end was
     found. `state` is a matcher of `alphabet` and stays as it is. With an `effort` of
-    0 the first end that is found is taken."""
+    0 the first end that is found is taken. `hints`: texts whose ends may lead on (hints.py)."""
     if state.is_accepting():
         return ()
     for most, work in rounds:
-        if (found := _Search(state, alphabet, most, work, effort).run()) is not None:
+        if (found := _Search(state, alphabet, most, work, effort, hints).run()) is not None:
             return tuple(_with_short_runs(state, alphabet, found))
     return None
 
 
-def needed_tokens(grammar: str, alphabet: Alphabet) -> int | None:
+def needed_tokens(grammar: str, alphabet: Alphabet, hints: Sequence[bytes] = ()) -> int | None:
     """Tokens of a short whole answer; 0 if an empty one is valid, None if none was found."""
-    end = shortest(alphabet.matcher(grammar), alphabet)
+    end = shortest(alphabet.matcher(grammar), alphabet, hints=hints)
     return None if end is None else len(alphabet.tokens(end))
 
 
@@ -73,7 +76,8 @@ def _with_short_runs(state: LLMatcher, alphabet: Alphabet, path: list[int]) -> l
 
 @dataclass(order=True)
 class _Branch:
-    """A decision on a walk that may be taken otherwise."""
+    """A decision at `place` of a walk's path that may be taken otherwise. Branches share paths: a
+    long walk has as many decisions as symbols."""
 
     variations: int
     place: int
@@ -85,25 +89,35 @@ class _Search:
     """Walks from one state, at most `most` symbols far."""
 
     def __init__(
-        self, root: LLMatcher, alphabet: Alphabet, most: int, work: int, effort: int
+        self,
+        root: LLMatcher,
+        alphabet: Alphabet,
+        most: int,
+        work: int,
+        effort: int,
+        hints: Sequence[bytes],
     ) -> None:
         self._root = root
         self._alphabet = alphabet
         self._most = most
         self._left = work
         self._effort = effort
+        self._hints = hints
         self._best: list[int] | None = None
         self._branches: list[_Branch] = []
         self._seen: set[tuple[int, bytes]] = set()
 
     def run(self) -> list[int] | None:
         """The best end found."""
+        for end in self._ends_of_hints(self._root):
+            if self._root.validate_tokens([*end, self._alphabet.end]) > len(end):
+                self._found(list(end))
         self._walk([], 0)
         while self._branches and self._left > 0:
             branch = heapq.heappop(self._branches)
             if branch.place + 1 < self._limit:
                 for symbol in self._others(branch):
-                    self._walk([*branch.path, symbol], branch.variations + 1)
+                    self._walk([*branch.path[: branch.place], symbol], branch.variations + 1)
         return self._best
 
     @property
@@ -125,13 +139,14 @@ class _Search:
                 symbol = self._alphabet.best(mask, before)
                 if symbol is None:
                     break
+                symbols = (symbol,)
                 decisions.append((len(path), mask))
-                if mask == before and symbol not in CLOSING:
+                if mask == before and symbol not in ENDS_OF_LEVELS:
                     wait -= 1
                     if not wait:
                         wait = patience = min(2 * patience, MOST_PATIENCE)
-                        symbol = self._forward(state, mask, symbol)
-                symbols, before = [symbol], mask
+                        symbols = self._forward(state, mask) or symbols
+                before = mask
             self._left -= 1 + len(symbols) // 8
             if not state.consume_tokens(list(symbols)):
                 break
@@ -141,7 +156,7 @@ class _Search:
         for place, mask in decisions:
             if (place, mask) not in self._seen:
                 self._seen.add((place, mask))
-                heapq.heappush(self._branches, _Branch(variations, place, path[:place], mask))
+                heapq.heappush(self._branches, _Branch(variations, place, path, mask))
 
     def _found(self, path: list[int]) -> None:
         if self._best is None:
@@ -149,20 +164,33 @@ class _Search:
         if self._best is None or len(path) < len(self._best):
             self._best = path
 
-    def _forward(self, state: LLMatcher, mask: bytes, fallback: int) -> int:
-        """A symbol after which something is allowed that is not allowed now. Escapes and longer
-        characters always promise that and keep nothing of it."""
+    def _forward(self, state: LLMatcher, mask: bytes) -> tuple[int, ...]:
+        """A symbol, else the end of a hint, after which something is allowed that is not allowed
+        now. Escapes and longer characters always promise that and keep nothing of it."""
         now = int.from_bytes(mask, "little")
         for symbol, after, accepting in self._following(state, mask):
             then = int.from_bytes(after[: len(mask)], "little")
             if accepting or (then & ~now and then & now and symbol != BACKSLASH):
-                return symbol
-        return fallback
+                return (symbol,)
+        for end in self._ends_of_hints(state):
+            there = self._after(state, end)
+            if there.is_accepting() or int.from_bytes(there.compute_bitmask(), "little") & ~now:
+                return end
+        return ()
+
+    def _ends_of_hints(self, state: LLMatcher) -> Iterator[tuple[int, ...]]:
+        """Those that the grammar allows next, the shortest of each hint first."""
+        for hint in self._hints:
+            for start in range(len(hint) - 1, -1, -1):
+                self._left -= 1
+                end = tuple(hint[start:])
+                if state.validate_tokens(list(end)) == len(end):
+                    yield end
 
     def _others(self, branch: _Branch) -> Iterator[int]:
         """One symbol of each kind at that decision: those after which the grammar allows the same
         are alike."""
-        state = self._at(branch.path)
+        state = self._at(branch.path[: branch.place])
         kinds: set[tuple[bytes, bool]] = set()
         for symbol, after, accepting in self._following(state, branch.mask):
             if (after, accepting) not in kinds:
@@ -182,8 +210,11 @@ class _Search:
             yield symbol, after, accepting
 
     def _at(self, path: list[int]) -> LLMatcher:
-        state = self._root.deep_copy()
-        if path:
-            self._left -= 1 + len(path) // 8
-            state.consume_tokens(path)
-        return state
+        return self._after(self._root, path) if path else self._root.deep_copy()
+
+    def _after(self, state: LLMatcher, symbols: Sequence[int]) -> LLMatcher:
+        """A state of its own, `symbols` after `state`."""
+        self._left -= 1 + len(symbols) // 8
+        after = state.deep_copy()
+        after.consume_tokens(list(symbols))
+        return after

@@ -11,7 +11,7 @@ from qwen_webui.errors import SchemaRefused
 from qwen_webui.structured.grammars import grammar, schema_of
 from qwen_webui.structured.references import parts
 from qwen_webui.structured.rewrite import Rewriting
-from qwen_webui.structured.values import shown
+from qwen_webui.structured.values import last, shown
 from qwen_webui.types import Constraint
 
 MAX_LOOKED_AT = 100
@@ -38,7 +38,7 @@ def compiled(constraint: Constraint, vocabulary: LLTokenizer) -> str:
         return text
     schema = schema_of(constraint)
     place = "#" if schema is None else _deepest(schema, vocabulary)
-    name = next(part for part in reversed(place.split("/")) if not part.isdigit())
+    name = last(place)
     about = "The constraint" if name == "#" else f"`{shown(name)}`"
     raise SchemaRefused(
         f"{about} cannot be held: {trouble}. It stands at {place}. Correct or simplify it.",
@@ -73,7 +73,7 @@ def _deepest(root: dict[str, Any], vocabulary: LLTokenizer) -> str:
             looked_at += 1
             if looked_at > MAX_LOOKED_AT:
                 return place
-            if below is False or isinstance(below, bool):
+            if isinstance(below, bool):
                 continue
             table = Rewriting()
             made = table.joined(table.add(root, below))

@@ -24,12 +24,13 @@ def fresh_end(
     names: Names,
     rounds: Sequence[tuple[int, int]] = THOROUGH,
     effort: int = EFFORT,
+    hints: Sequence[bytes] = (),
 ) -> tuple[int, ...] | None:
     """As `shortest`, with no name twice; None when no such end was found."""
     path: tuple[int, ...] = ()
     state, names = state.deep_copy(), names.copy()
     for _ in range(MAX_NAMES):
-        end = shortest(state, alphabet, rounds, effort)
+        end = shortest(state, alphabet, rounds, effort, hints)
         if end is None:
             return None
         place = _first_twice(end, names)

@@ -90,7 +90,7 @@ class _Automaton:
             )
         if kind in (sre.MAX_REPEAT, sre.MIN_REPEAT):
             return self._repeat(*argument)
-        return self._position(frozenset(c for c in self.samples if _matches(kind, argument, c)))
+        return self._position(frozenset(c for c in self.samples if matches(kind, argument, c)))
 
     def _position(self, matched: frozenset[str]) -> _Part:
         if len(self.classes) >= MAX_POSITIONS:
@@ -158,7 +158,8 @@ class _Automaton:
         return any(pair[0] != pair[1] and loops[pair] in same for pair in pairs)
 
 
-def _matches(kind: Any, argument: Any, character: str) -> bool:
+def matches(kind: Any, argument: Any, character: str) -> bool:
+    """Whether one item of an expression that is about one character matches that one."""
     code = ord(character)
     if kind is sre.LITERAL:
         return bool(code == argument)
@@ -172,7 +173,7 @@ def _matches(kind: Any, argument: Any, character: str) -> bool:
         return bool(_CATEGORIES[argument](character))
     negated = argument[0][0] is sre.NEGATE
     items = argument[1:] if negated else argument
-    return negated != any(_matches(kind, value, character) for kind, value in items)
+    return negated != any(matches(kind, value, character) for kind, value in items)
 
 
 def _components(nodes: Any, after: Any) -> dict[Any, int]:

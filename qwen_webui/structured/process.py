@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
 from pathlib import Path
 
 from qwen_webui.structured.values import Problem
 from qwen_webui.structured.wire import Job, Result
+
+log = logging.getLogger(__name__)
 
 PROGRAM = "qwen_webui.structured.checker"
 # The process ends itself after 1.6 s of one job; this is for one that could not.
@@ -41,10 +45,18 @@ class Checker:
     async def ask(self, job: Job) -> Result:
         """The result of one job. Raises CheckerLost, and what the job raised. Not to be called
         again before it returns."""
+        began = time.monotonic()
         try:
             process = await self._ready(job.folder)
             return (await self._answered(process, job, ANSWER_SECONDS)).raised()
-        except (CheckerLost, asyncio.CancelledError):
+        except CheckerLost:
+            seconds, lost = time.monotonic() - began, self._process
+            await self.close()
+            # -14: it ended itself because time was up. 1: an error in it that nobody expected.
+            code = lost.returncode if lost is not None else None
+            log.warning("the checker ended (%s) after %.1f s of a %s job", code, seconds, job.work)
+            raise
+        except asyncio.CancelledError:
             await self.close()
             raise
 

@@ -49,7 +49,11 @@ class Structured:
         key = _digest(constraint, folder)
         verdict = self._verdicts.get(key)
         if verdict is None:
-            verdict = await self._verdict(constraint, folder)
+            try:
+                verdict = await self._verdict(constraint, folder)
+            except CheckerLost as lost:
+                # Not remembered: a busy machine, or who killed the process, is to blame as well.
+                raise _too_costly(lost) from lost
             self._verdicts[key] = verdict
             while len(self._verdicts) > KEPT_VERDICTS:
                 self._verdicts.popitem(last=False)
@@ -101,8 +105,6 @@ class Structured:
             return Prepared((await self._ask(job)).needed_tokens)
         except SchemaRefused as error:
             return error.with_traceback(None)
-        except CheckerLost as lost:
-            return _too_costly(lost)
 
     async def _ask(self, job: Job) -> Result:
         if len(self._jobs) >= MAX_WAITING:

@@ -37,6 +37,11 @@ def step(place: str, name: str | int) -> str:
     return f"{place}/{str(name).replace('~', '~0').replace('/', '~1')}"
 
 
+def last(place: str) -> str:
+    """The keyword or name that a place ends with; numbers of items are passed over."""
+    return next(part for part in reversed(place.split("/")) if not part.isdigit())
+
+
 def shown(value: object) -> str:
     """A value inside a sentence, cut."""
     text = str(value)

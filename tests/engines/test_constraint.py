@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -21,7 +22,8 @@ from qwen_webui.engines.transformers import LoadedModel, load_model
 from qwen_webui.errors import GenerationFailed, InvalidRequest
 from qwen_webui.structured import grammar
 from qwen_webui.structured.alphabet import Alphabet
-from qwen_webui.structured.closing import needed_tokens, shortest
+from qwen_webui.structured.closing import QUICK, needed_tokens, shortest
+from qwen_webui.structured.hints import hints
 from qwen_webui.structured.validating import check
 from qwen_webui.structured.vocabulary import read_vocabulary
 from qwen_webui.tokens import ChatTokenizer
@@ -373,6 +375,40 @@ def test_an_end_is_found_from_the_middle(alphabet: Alphabet, begun: str) -> None
         check(constraint, begun + bytes(end).decode())
         said = begun + ChatTokenizer.load(DEMO / "demo-fp16").decode(alphabet.tokens(end))
         check(constraint, said)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "least"),
+    [
+        (r"^[\w.-]+@[\w.-]+\.\w{2,}$", "a@a.aa"),
+        (r"^\S+@\S+$", "a@a"),
+        (r"^.*foo$", "foo"),
+        (r"^SELECT .* FROM .*;$", "SELECT  FROM ;"),
+        (r"^[^@]+@[^@]+\.(org|de)$", "a@a.de"),
+    ],
+)
+def test_an_end_is_found_where_all_is_allowed_before_and_after_what_leads_to_it(
+    alphabet: Alphabet, pattern: str, least: str
+) -> None:
+    whole = Constraint("regex", pattern)
+    assert bytes(
+        shortest(alphabet.matcher(grammar(whole)), alphabet, hints=hints(whole)) or ()
+    ) == (least.encode())
+    inside = schema({"type": "array", "items": {"pattern": pattern, "type": "string"}})
+    state = alphabet.matcher(grammar(inside))
+    begun = f'["{least}", "'
+    for written in (begun, begun + least[:-3]):
+        after = state.deep_copy()
+        assert after.consume_tokens(list(written.encode()))
+        end = shortest(after, alphabet, QUICK, 0, hints(inside))
+        assert end is not None
+        check(inside, written + bytes(end).decode())
+
+
+def test_where_no_end_is_found_the_search_gives_up_soon(alphabet: Alphabet) -> None:
+    before = time.monotonic()
+    assert shortest(alphabet.matcher(grammar(Constraint("regex", ".*foo"))), alphabet) is None
+    assert time.monotonic() - before < 5  # it was a minute while branches copied their paths
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,11 @@ from qwen_webui.types import Constraint
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 MODES = ("none", "auto", "required")
 MOST_TOOLS = 128
-NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
+NO_PARAMETERS: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {},
+    "additionalProperties": False,
+}
 ALWAYS_STRICT = "Any value: every answer keeps to the schema"
 
 

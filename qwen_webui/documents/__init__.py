@@ -5,6 +5,6 @@ torch, no pydantic, no network. The heavy libraries (bm25s, jieba) come with pla
 this module imports only what the web process may have from its start.
 """
 
-from qwen_webui.documents.values import Document, Limits, Page, PageState, Span, Unit
+from qwen_webui.documents.values import Document, Limits, Page, PageState, Unit
 
-__all__ = ["Document", "Limits", "Page", "PageState", "Span", "Unit"]
+__all__ = ["Document", "Limits", "Page", "PageState", "Unit"]

@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from qwen_webui.documents.answers import Quotation, quotations
 from qwen_webui.documents.folding import Folded, fold
-from qwen_webui.documents.values import WIDE, Document, Span
-
-# other_page: it stands on `found_on`, not where the answer says; not_found: nowhere; no_page: the
-# answer names a page that does not exist; too_short: too little to prove anything.
-Verdict = Literal["verified", "other_page", "not_found", "no_page", "too_short"]
+from qwen_webui.documents.values import WIDE, Document
+from qwen_webui.types import Citation, Span, Verdict
 
 _WIDE = re.compile(f"[{WIDE}]")
 _ELLIPSIS = re.compile(r"\s*(?:\[(?:\.{3}|…+)\]|\((?:\.{3}|…+)\)|\.{3,}|…+)\s*")
@@ -28,30 +23,6 @@ _LEAST_WIDE = 3
 # A quotation without a page that is shorter is a word in quotation marks, not a source.
 _CLAIM = 20
 _CLAIM_WIDE = 8
-
-
-@dataclass(frozen=True)
-class Citation:
-    """One quotation. `page` is the one the answer names; `found_on` where it stands, as `spans`
-    say; `start` and `end` are its place in the answer. Documents count from 1."""
-
-    document: int
-    page: int | None
-    quote: str
-    verdict: Verdict
-    start: int
-    end: int
-    spans: tuple[Span, ...] = ()
-
-    @property
-    def verified(self) -> bool:
-        """Whether it stands where the answer says."""
-        return self.verdict == "verified"
-
-    @property
-    def found_on(self) -> int | None:
-        """The page on which it stands, if it does anywhere."""
-        return self.spans[0].page if self.spans else None
 
 
 class Checker:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from qwen_webui.documents.terms import terms
 # The usual values. A part's length says little: they are all about as long.
 _K1 = 1.2
 _B = 0.5
+# A line of a table of contents has the words of many questions and the answer to none.
+_CONTENTS = re.compile(r"^.*(?:[.．·…‧]\s?){4,}\s*\d{1,5}\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -64,4 +67,4 @@ def _library() -> Any:
 
 
 def _searched(part: Part) -> list[str]:
-    return terms("\n".join([*part.headings, part.text]))
+    return terms("\n".join([*part.headings, _CONTENTS.sub("", part.text)]))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from qwen_webui.documents.index import Hit
 from qwen_webui.documents.splitter import Part
-from qwen_webui.documents.values import Span
+from qwen_webui.types import Span
 
 # A page mark, a line end and an empty line, in tokens, generously.
 MARK_TOKENS = 12

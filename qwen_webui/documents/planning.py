@@ -9,18 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from qwen_webui.documents.index import Index
 from qwen_webui.documents.packing import MARK_TOKENS, Passage, cost, join, pack, rest
 from qwen_webui.documents.prompts import Language, ask, overhead
 from qwen_webui.documents.splitter import PART_TOKENS, Count, Part, split
-from qwen_webui.documents.values import Document, Span
+from qwen_webui.documents.values import Document
 from qwen_webui.errors import ContextLengthExceeded, DocumentError
-
-Mode = Literal["whole", "passages", "map_reduce"]
-# read: one part of the documents is read and noted; combine: notes become one; answer: the last.
-Step = Literal["answer", "read", "combine"]
+from qwen_webui.types import ReadingMode, ReadingStep, Span
 
 MAX_CALLS = 100
 _NOTE_TOKENS = 400
@@ -70,7 +66,7 @@ class Call:
     be, None for the answer itself."""
 
     number: int
-    step: Step
+    step: ReadingStep
     passages: tuple[Passage, ...] = ()
     inputs: tuple[int, ...] = ()
     answer_tokens: int | None = None
@@ -85,7 +81,7 @@ class Call:
 class Plan:
     """Calls in the order in which they are made; `left_out` is read in none of them."""
 
-    mode: Mode
+    mode: ReadingMode
     calls: tuple[Call, ...]
     left_out: tuple[Span, ...]
 

@@ -5,6 +5,7 @@ Where it is kept, and for how long, is the store's business.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 from qwen_webui.documents.encodings import clean
@@ -17,7 +18,7 @@ def dump(document: Document) -> bytes:
     """As UTF-8 JSON that `load` reads."""
     fields = ("name", "kind", "unit", "title", "locked")
     plain = {name: getattr(document, name) for name in fields}
-    pages = [[page.number, page.text, page.title, page.state] for page in document.pages]
+    pages = [dataclasses.asdict(page) for page in document.pages]
     return json.dumps({**plain, "pages": pages}, ensure_ascii=False).encode()
 
 
@@ -25,7 +26,7 @@ def load(data: bytes) -> Document:
     """The document that `data` is of. Raises StoreError."""
     try:
         plain = json.loads(data)
-        pages = tuple(Page(*page) for page in plain.pop("pages"))
+        pages = tuple(map(Page.of, plain.pop("pages")))
         return Document(pages=pages, **plain)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise StoreError(

@@ -11,13 +11,21 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from qwen_webui.documents.structure import Unit, ends_sentence, running_lines, units_of
-from qwen_webui.documents.values import WIDE, Document, Span
+from qwen_webui.documents.structure import (
+    Unit,
+    ends_sentence,
+    heading_keys,
+    running_lines,
+    units_of,
+)
+from qwen_webui.documents.values import WIDE, Document
+from qwen_webui.types import Span
 
 Count = Callable[[str], int]
 
 PART_TOKENS = 200
 _SMALL_SHARE = 0.2
+_TRUSTED = 0.5
 _BREAK = re.compile(r"[，；：、]\s*|\s+")
 # A word is whole up to here, whatever the budget.
 _WORD_CHARACTERS = 200
@@ -192,8 +200,10 @@ def _pieces(document: Document, number: int) -> Iterator[_Piece]:
     paged = document.unit == "page"
     hidden = running_lines([page.text for page in document.pages]) if paged else frozenset()
     marks = document.kind not in ("pdf", "code")
+    told = _told(document)
     for page in document.pages:
-        for unit in units_of(page.text, marks=marks, hidden=hidden):
+        known = told.get(page.number, {}) if told is not None else None
+        for unit in units_of(page.text, marks=marks, hidden=hidden, known=known):
             if unit.numbers and not _follows(numbers, unit.numbers):
                 unit = replace(unit, kind="sentence", level=0)
             numbers = unit.numbers if unit.numbers and unit.kind == "heading" else numbers
@@ -209,6 +219,25 @@ def _pieces(document: Document, number: int) -> Iterator[_Piece]:
             waiting = _Piece(unit.kind, [span], unit.level, unit.opens, lead)
     if waiting is not None:
         yield waiting
+
+
+def _told(document: Document) -> dict[int, dict[str, int]] | None:
+    """Levels of headings by page and key, where the file's table of contents can be trusted: most
+    of it is found again in the text."""
+    found: dict[int, dict[str, int]] = {}
+    entries = placed = 0
+    for page in document.pages:
+        following = document.page(page.number + 1)
+        for heading in page.headings:
+            entries += 1
+            keys = set(heading_keys(heading.title))
+            # A target above the first line often counts as the end of the page before.
+            for there in (page, following) if following is not None else (page,):
+                if any(keys & set(heading_keys(line)) for line in there.text.split("\n")):
+                    found.setdefault(there.number, {}).update(dict.fromkeys(keys, heading.level))
+                    placed += 1
+                    break
+    return found if entries and placed >= entries * _TRUSTED else None
 
 
 def _follows(before: tuple[int, ...], numbers: tuple[int, ...]) -> bool:

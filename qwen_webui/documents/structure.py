@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,7 @@ HEADING_CHARACTERS = 90
 _STANDALONE = 60
 _MANY_PAGES = 5
 _MOST = 0.6
+_REPEATED = 3
 _PAGE_NUMBER = re.compile(
     r"(?:[-–—\s]*\d{1,5}[-–—\s]*|page \d{1,5}(?: (?:of|/) \d{1,5})?|第\s*\d{1,5}\s*页)$",
     re.IGNORECASE,
@@ -28,6 +29,11 @@ _NAMED = re.compile(
     r"[一二三四五六七八九十]{1,3}、|附录|附錄",
     re.IGNORECASE,
 )
+_NUMBERS = re.compile(
+    r"(?:(?i:chapter|section|part|appendix|article)\s+[\dA-Z]{1,5}|\d{1,3}(?:\.\d{1,3}){0,4}|"
+    r"[A-Z](?:\.\d{1,3}){1,4})[.:]?\s+|第[一二三四五六七八九十百零〇\d]+[章节節篇部编編]\s*"
+)
+_EDGE_DIGITS = re.compile(r"^\d{1,5}\b|\b\d{1,5}(?:\s*/\s*\d{1,5})?$")
 _ENDS = "。！？!?；;.:：,，、"
 _ITEM = re.compile(r"\s*(?:[-*•·●▪◦]|\d{1,3}[.)、]|[（(]\d{1,3}[)）])\s+\S")
 _RULE = re.compile(r"\s*\|(?:\s*:?-+:?\s*\|)+\s*")
@@ -63,11 +69,17 @@ class _Line:
 
 
 def running_lines(pages: Sequence[str]) -> frozenset[str]:
-    """Lines at the edge of most pages: the book's title, page numbers. They interrupt sentences."""
+    """Lines at the edge of most pages: the book's title, page numbers; and chapters' names that
+    stand on each of their pages. They interrupt sentences."""
     if len(pages) < _MANY_PAGES:
         return frozenset()
     found = Counter(line for page in pages for line in set(_edges(page)))
-    return frozenset(line for line, times in found.items() if times > len(pages) * _MOST)
+    most = len(pages) * _MOST
+    return frozenset(
+        line
+        for line, times in found.items()
+        if times > most or (times >= _REPEATED and _NAMED.match(line))
+    )
 
 
 def _edges(page: str) -> list[str]:
@@ -76,13 +88,32 @@ def _edges(page: str) -> list[str]:
 
 
 def _line_key(line: str) -> str:
-    """Page numbers differ and are the same line all the same."""
-    return "0" if _PAGE_NUMBER.match(line) else line
+    """Page numbers differ, alone or beside a title, and are the same line all the same."""
+    return "0" if _PAGE_NUMBER.match(line) else _EDGE_DIGITS.sub("0", line)
 
 
-def units_of(text: str, *, marks: bool = True, hidden: frozenset[str] = frozenset()) -> list[Unit]:
+def heading_keys(line: str) -> tuple[str, str]:
+    """What a heading's line and its entry in the table of contents have in common: all of it, or
+    all but its number, which may stand in one of the two only."""
+    plain = " ".join(line.split())
+    found = _NUMBERS.match(plain)
+    return _compact(plain), _compact(plain[found.end() :] if found else plain)
+
+
+def _compact(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text).casefold()
+
+
+def units_of(
+    text: str,
+    *,
+    marks: bool = True,
+    hidden: frozenset[str] = frozenset(),
+    known: Mapping[str, int] | None = None,
+) -> list[Unit]:
     """The units of one page, in order. `marks`: "# x" is a heading and not, say, a comment;
-    `hidden`: running lines, which belong to no unit."""
+    `hidden`: running lines, which belong to no unit; `known`: levels of this page's headings by
+    their keys, when the file itself says which there are."""
     lines = [
         _Line(found.start(), found.end(), found.group())
         for found in re.finditer(r"[^\n]+", text)
@@ -103,7 +134,11 @@ def units_of(text: str, *, marks: bool = True, hidden: frozenset[str] = frozense
         gap = before is None or text.count("\n", before.end, line.start) > 1
         closed = after is None or text.count("\n", line.end, after.start) > 1
         alone = gap and closed and after is not None
-        level, numbers = heading_level(line.text, alone=alone, marks=marks)
+        if known is None:
+            level, numbers = heading_level(line.text, alone=alone, marks=marks)
+        else:
+            levels = [known[key] for key in heading_keys(line.text) if key in known]
+            level, numbers = (levels[0] if levels else 0), ()
         row = line.text.lstrip().startswith("|")
         if gap or level or row or _ITEM.match(line.text):
             units += _sentences(text, held)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from qwen_webui.types import Span
 
 Kind = Literal["pdf", "docx", "pptx", "xlsx", "text", "markdown", "html", "csv", "json", "code"]
 # What `Page.number` counts. A part is a stretch of about PART_CHARACTERS of a format that has no
@@ -31,13 +33,29 @@ def count_words(text: str) -> int:
 
 
 @dataclass(frozen=True)
+class Heading:
+    """An entry of a file's own table of contents; `level` counts from 1."""
+
+    level: int
+    title: str
+
+
+@dataclass(frozen=True)
 class Page:
-    """One page, slide, sheet or part. `number` counts from 1; `title` is a slide's or sheet's."""
+    """One page, slide, sheet or part. `number` counts from 1; `title` is a slide's or sheet's;
+    `headings` are those that the file says begin on it, not all of which need to be in its text."""
 
     number: int
     text: str
     title: str = ""
     state: PageState = "ok"
+    headings: tuple[Heading, ...] = ()
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Page:
+        """From what `dataclasses.asdict` made. Raises TypeError for anything else."""
+        headings = tuple(Heading(**heading) for heading in values.get("headings", ()))
+        return cls(**{**values, "headings": headings})
 
 
 @dataclass(frozen=True)
@@ -74,17 +92,6 @@ class Document:
             return ()
         states = ("scanned", "garbled", "failed")
         return tuple(page.number for page in self.pages if page.state in states)
-
-
-@dataclass(frozen=True)
-class Span:
-    """Characters `start` to `end` of the text of page `page` of document `document` (both numbers
-    count as their owners do: documents from 1 in the order in which they are asked)."""
-
-    page: int
-    start: int
-    end: int
-    document: int = 1
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,6 @@ def report_of(line: bytes) -> Report:
     plain = json.loads(line)
     kind = _KINDS[plain.pop("is")]
     if kind is PageRead:
-        return PageRead(Page(**plain["page"]))
+        return PageRead(Page.of(plain["page"]))
     report: Report = kind(**plain)
     return report

@@ -39,6 +39,17 @@ from qwen_webui.types.messages import (
     Role,
     ToolCall,
 )
+from qwen_webui.types.reading import (
+    AskedDocument,
+    CallRead,
+    Citation,
+    Citations,
+    ReadingMode,
+    ReadingStep,
+    Sources,
+    Span,
+    Verdict,
+)
 from qwen_webui.types.sampling import (
     Constraint,
     ConstraintKind,
@@ -52,8 +63,12 @@ from qwen_webui.types.status import (
 __all__ = [
     "PRECISIONS",
     "Ask",
+    "AskedDocument",
+    "CallRead",
     "ChatTurn",
     "CheckpointSpec",
+    "Citation",
+    "Citations",
     "Constraint",
     "ConstraintKind",
     "Device",
@@ -73,8 +88,12 @@ __all__ = [
     "Precision",
     "Progress",
     "Queued",
+    "ReadingMode",
+    "ReadingStep",
     "Role",
     "Sampling",
+    "Sources",
+    "Span",
     "SwapReport",
     "TextDelta",
     "TokenLogprob",
@@ -82,4 +101,5 @@ __all__ = [
     "ToolCallDelta",
     "ToolChoice",
     "Usage",
+    "Verdict",
 ]

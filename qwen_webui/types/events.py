@@ -5,23 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from qwen_webui.types.reading import Citations, Sources
+
 FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Token counts and wall-clock seconds of one answer, as measured in the worker."""
+    """Token counts and wall-clock seconds of one answer, as measured in the worker. An answer made
+    by several calls has the sum of their tokens, seconds from the start of the first one, and in
+    `decode_seconds` how long tokens came in all calls."""
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
     seconds_to_first_token: float
     seconds: float
+    decode_seconds: float | None = None
 
     @property
     def tokens_per_second(self) -> float:
         """Decode speed: tokens after the first over the time after the first."""
-        decode = self.seconds - self.seconds_to_first_token
+        decode = self.decode_seconds
+        if decode is None:
+            decode = self.seconds - self.seconds_to_first_token
         return (self.completion_tokens - 1) / decode if decode > 0 else 0.0
 
 
@@ -89,4 +96,7 @@ class Finished:
     closed: bool = False
 
 
-GenerationEvent = Queued | Progress | LeftOut | TextDelta | ToolCallDelta | Finished
+# Sources and Citations are made by chat/, of a question about documents, not by an engine.
+GenerationEvent = (
+    Queued | Progress | LeftOut | Sources | TextDelta | ToolCallDelta | Citations | Finished
+)

@@ -10,6 +10,9 @@ import docx
 import openpyxl
 import pptx
 from PIL import Image, ImageDraw, ImageFont
+from pptx.chart.data import CategoryChartData
+from pptx.enum.chart import XL_CHART_TYPE
+from pptx.util import Inches
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase import pdfmetrics
@@ -33,16 +36,26 @@ def book(*pages: str) -> Document:
     return Document("book.pdf", "docx", "part", numbered)
 
 
-def pdf(pages: Sequence[str], *, font: str = "Helvetica", title: str = "") -> bytes:
-    """A PDF with one string a page; lines as they are."""
+def pdf(
+    pages: Sequence[str],
+    *,
+    font: str = "Helvetica",
+    title: str = "",
+    outline: Sequence[tuple[int, int, str]] = (),
+) -> bytes:
+    """A PDF with one string a page; lines as they are. `outline`: page, level from 0, title."""
     out = io.BytesIO()
     canvas = Canvas(out, pagesize=A4)
     if title:
         canvas.setTitle(title)
     if font == CHINESE_FONT:
         pdfmetrics.registerFont(UnicodeCIDFont(CHINESE_FONT))
-    for page in pages:
+    for number, page in enumerate(pages, 1):
         write(canvas, page.split("\n"), 72, font)
+        for place, (on, level, entry) in enumerate(outline):
+            if on == number:
+                canvas.bookmarkPage(str(place))
+                canvas.addOutlineEntry(entry, str(place), level)
         canvas.showPage()
     canvas.save()
     return out.getvalue()
@@ -55,6 +68,40 @@ def write(canvas: Canvas, lines: Sequence[str], left: float, font: str = "Helvet
     for line in lines:
         text.textLine(line)
     canvas.drawText(text)
+
+
+def placed_words(words: Sequence[str]) -> bytes:
+    """A line of words without blanks, each put in its place, as TeX does."""
+    out = io.BytesIO()
+    canvas = Canvas(out, pagesize=A4)
+    left = 72.0
+    for word in words:
+        canvas.drawString(left, HEIGHT - 72, word)
+        left += canvas.stringWidth(word) + 2.6
+    canvas.showPage()
+    canvas.save()
+    return out.getvalue()
+
+
+def chart_and_picture(
+    categories: Sequence[str], values: Sequence[tuple[str, Sequence[float | None]]]
+) -> bytes:
+    """Two slides: one has nothing but a chart, the other nothing but a picture."""
+    made = pptx.Presentation()
+    data = CategoryChartData()
+    data.categories = categories
+    for name, numbers in values:
+        data.add_series(name, numbers)
+    size = (Inches(1), Inches(1), Inches(6), Inches(4))
+    blank = made.slide_layouts[6]
+    made.slides.add_slide(blank).shapes.add_chart(XL_CHART_TYPE.LINE, *size, data)
+    drawn = io.BytesIO()
+    picture(["A scanned line"]).save(drawn, "PNG")
+    drawn.seek(0)
+    made.slides.add_slide(blank).shapes.add_picture(drawn, Inches(1), Inches(1))
+    out = io.BytesIO()
+    made.save(out)
+    return out.getvalue()
 
 
 def two_columns(left: Sequence[str], right: Sequence[str]) -> bytes:

@@ -7,8 +7,9 @@ import time
 import pytest
 
 from qwen_webui.documents.answers import quotations, says_none
-from qwen_webui.documents.citations import Checker, Citation
-from qwen_webui.documents.values import Document, Page, Span
+from qwen_webui.documents.citations import Checker
+from qwen_webui.documents.values import Document, Page
+from qwen_webui.types import Citation, Span
 
 PAGES = (
     "The Lorna is a ship. The captain of the Lorna is Pella Grint.",

@@ -14,9 +14,10 @@ from qwen_webui.documents.diagnosis import PageDiagnosis, diagnose
 from qwen_webui.documents.planning import Library, Plan, make_plan, wants_everything
 from qwen_webui.documents.prompts import ask, ask_notes, ask_part
 from qwen_webui.documents.terms import terms
-from qwen_webui.documents.values import Document, Page, Span
+from qwen_webui.documents.values import Document, Page
 from qwen_webui.errors import ContextLengthExceeded, DocumentError
 from qwen_webui.tokens import ChatTokenizer
+from qwen_webui.types import Span
 from tests.documents.making import book, count
 
 TOWNS = ("Marlow", "Tarvo", "Belden", "Corford", "Holwick", "Pelmere", "Ostham", "Fenton")

@@ -11,7 +11,7 @@ import pytest
 
 from qwen_webui.documents.encodings import decode
 from qwen_webui.documents.reader import DocumentReader
-from qwen_webui.documents.values import Document, Limits, Page, count_words
+from qwen_webui.documents.values import Document, Heading, Limits, Page, count_words
 from qwen_webui.errors import DocumentError
 from qwen_webui.types import Progress
 from tests.documents import hostile, making
@@ -46,6 +46,32 @@ async def test_two_columns_are_read_one_after_the_other(tmp_path: Path) -> None:
     right = [f"right line {n}" for n in range(20)]
     found = await read(tmp_path, "two.pdf", making.two_columns(left, right))
     assert found.pages[0].text.split("\n") == left + right
+
+
+async def test_words_that_are_set_apart_by_place_alone_are_words(tmp_path: Path) -> None:
+    words = ["No", "blank", "stands", "between", "these", "words."]
+    found = await read(tmp_path, "set.pdf", making.placed_words(words))
+    assert found.pages[0].text == " ".join(words)
+
+
+async def test_a_hyphen_at_a_line_end_stays_one(tmp_path: Path) -> None:
+    data = making.pdf(["The ship has a large distri-\nbution of sails."])
+    found = await read(tmp_path, "hyphen.pdf", data)
+    assert found.pages[0].text == "The ship has a large distri-\nbution of sails."
+
+
+async def test_a_pdf_tells_its_headings(tmp_path: Path) -> None:
+    outline = [(1, 0, "The Harbour"), (1, 1, "Ships"), (2, 0, "第二章 船")]
+    data = making.pdf(
+        ["1 The Harbour\nA text.\n1.1 Ships", "第二章 船\n洛安号。"],
+        font=making.CHINESE_FONT,
+        outline=outline,
+    )
+    found = await read(tmp_path, "outline.pdf", data)
+    assert [page.headings for page in found.pages] == [
+        (Heading(1, "The Harbour"), Heading(2, "Ships")),
+        (Heading(1, "第二章 船"),),
+    ]
 
 
 async def test_states_of_pdf_pages(tmp_path: Path) -> None:
@@ -118,6 +144,17 @@ async def test_slides(tmp_path: Path) -> None:
     first = Page(1, "# The plan\n\nFirst things first\n\nNotes: Speak slowly", "The plan")
     assert (found.unit, found.pages[0]) == ("slide", first)
     assert found.pages[1] == Page(2, f"# 终点\n\n{CHINESE}", "终点")
+
+
+async def test_charts_and_pictures_of_slides(tmp_path: Path) -> None:
+    values = [("Visitors", (14.5, None, 986)), ("来客", (1, 2, 3))]
+    data = making.chart_and_picture(["Spring", "夏", "Autumn"], values)
+    found = await read(tmp_path, "charts.pptx", data)
+    table = (
+        "|  | Visitors | 来客 |\n| --- | --- | --- |\n| Spring | 14.5 | 1 |\n| 夏 |  | 2 |\n"
+        "| Autumn | 986 | 3 |"
+    )
+    assert found.pages == (Page(1, table), Page(2, "", state="scanned"))
 
 
 async def test_sheets(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from qwen_webui.documents.splitter import Part, split
 from qwen_webui.documents.structure import units_of
-from qwen_webui.documents.values import Span
+from qwen_webui.documents.values import Document, Heading, Page
+from qwen_webui.types import Span
 from tests.documents.making import book, count
 
 
@@ -172,3 +173,41 @@ def test_numbers_in_tables_are_no_headings() -> None:
 def test_comments_of_code_are_no_headings() -> None:
     document = replace(book("# a comment\nx = 1\n# another\ny = 2"), kind="code")
     assert [part.headings for part in split(document, count)] == [()]
+
+
+def test_the_headings_of_a_file_count_more_than_lines_that_look_like_some() -> None:
+    first = "1 The Harbour\n3 SIGQUIT\nIt opened in 1912.\n7 KERN_DEBUG\nIts director is Tolen."
+    pages = (
+        Page(1, first, headings=(Heading(1, "The Harbour"),)),
+        # The target of the first heading of a page is often the end of the page before.
+        Page(2, "A text.", headings=(Heading(2, "The “$LANG” tower"),)),
+        Page(3, '1.1 The "$LANG" tower\nIt is 40 metres high.'),
+    )
+    document = Document("harbour.pdf", "pdf", "page", pages)
+    found = split(document, count, tokens=12)
+    assert {part.headings for part in found if part.pages == (1,)} == {(), ("1 The Harbour",)}
+    assert found[-1].text == '1.1 The "$LANG" tower\nIt is 40 metres high.'
+    assert found[-1].headings == ("1 The Harbour",)
+    assert any("3 SIGQUIT" in part.text and "1912" in part.text for part in found)
+
+
+def test_a_table_of_contents_that_is_not_of_this_text_is_not_used() -> None:
+    headings = tuple(Heading(1, f"Foreign {n}") for n in range(5))
+    document = Document(
+        "a.pdf", "pdf", "page", (Page(1, "2.1 Ships\nThe Lorna is a ship.", headings=headings),)
+    )
+    (part,) = split(document, count)
+    assert part.text.startswith("2.1 Ships") and part.headings == ()
+    assert split(document, count, tokens=8)[0].text == "2.1 Ships\nThe Lorna is a ship."
+
+
+def test_running_lines_with_page_numbers_and_chapters_belong_to_no_part() -> None:
+    chapters = ["CHAPTER 1. SHIPS"] * 6 + ["CHAPTER 2. TOWNS"] * 6
+    pages = [
+        f"{chapter}\nThe book {n} / 12\nShip {n} is at sea."
+        for n, chapter in enumerate(chapters, 1)
+    ]
+    pages = [page.split("\n", 1)[1] if n % 2 else page for n, page in enumerate(pages)]
+    document = replace(book(*pages), kind="pdf", unit="page")
+    text = "\n".join(part.text for part in split(document, count))
+    assert text.split("\n") == [f"Ship {n} is at sea." for n in range(1, 13)]

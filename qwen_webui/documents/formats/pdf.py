@@ -1,72 +1,65 @@
-"""PDF: the text layer of each page, and what is wrong with it.
+"""PDF: the text layer of each page, its headings, and what is wrong with it; read by PDFium.
 
-No outline, no attachment, no script and no link is followed. Scanned pages are only named here;
-recognise.py reads them.
+No attachment, no script and no link is followed. Scanned pages are only named here; recognise.py
+reads them.
 """
 
 from __future__ import annotations
 
-import io
-import re
+from collections import defaultdict
 from collections.abc import Generator, Mapping
-from typing import Any
+from contextlib import closing
+from itertools import islice
 
-from pypdf import PageObject, PdfReader
-from pypdf.errors import DependencyError, FileNotDecryptedError, PyPdfError
+import pypdfium2
+from pypdfium2 import raw
 
 from qwen_webui.documents.encodings import clean
 from qwen_webui.documents.quality import garbled
-from qwen_webui.documents.values import Page
+from qwen_webui.documents.values import Heading, Page
 from qwen_webui.documents.wire import Beat, Ended, Job, Opened, PageRead
 from qwen_webui.errors import DocumentError
 
-# What pypdf raises out of a broken page; the other pages are read all the same.
-BROKEN = (
-    PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError,
-    AssertionError, OverflowError, ZeroDivisionError, NotImplementedError, OSError, LookupError,
-)  # fmt: skip
+# What a broken page raises; the other pages are read all the same.
+BROKEN = (pypdfium2.PdfiumError, ValueError, AssertionError, OverflowError)
 # A scanned page often has a page number or a stamp as text.
 _NO_TEXT = 10
-_FORM_DEPTH = 3
-# A picture inside the content itself.
-_INLINE = re.compile(rb"\bBI\s.*?\sID\s", re.DOTALL)
+_FORM_DEPTH = 4
+_OBJECTS = 20_000
+_OUTLINE_DEPTH, _OUTLINE_ENTRIES, _TITLE_CHARACTERS = 6, 10_000, 300
+# PDFium joins a word that was hyphenated at a line end and leaves this in it.
+_HYPHENATED = str.maketrans({"\ufffe": "-\n", "\x02": "-\n"})
+
+Outline = Mapping[int, tuple[Heading, ...]]
 
 
 def read(data: bytes, job: Job) -> Generator[Opened | PageRead | Beat, None, Ended]:
     """Reports of every page. Raises DocumentError."""
-    reader, locked = _open(data)
-    total = _count(reader, job)
-    yield Opened("pdf", total, locked)
-    for number in range(1, total + 1):
-        yield PageRead(_page(reader, number))
-    return Ended("page", _title(reader))
+    with closing(_open(data)) as document:
+        total = _count(document, job)
+        locked = raw.FPDF_GetSecurityHandlerRevision(document) >= 0
+        yield Opened("pdf", total, locked)
+        outline = _outline(document)
+        for number in range(1, total + 1):
+            yield PageRead(_page(document, number, outline.get(number, ())))
+        return Ended("page", _title(document))
 
 
-def _open(data: bytes) -> tuple[PdfReader, bool]:
+def _open(data: bytes) -> pypdfium2.PdfDocument:
     try:
-        reader = PdfReader(io.BytesIO(data), strict=False)
-        locked = reader.is_encrypted
-        if locked and not reader.decrypt(""):
-            raise FileNotDecryptedError
-    except (FileNotDecryptedError, DependencyError, NotImplementedError) as error:
-        raise DocumentError(
-            "The PDF is encrypted and asks for a password. Save a copy without a password (print "
-            "it to a PDF, for example) and upload that.",
-            code="document_encrypted",
-        ) from error
-    except BROKEN as error:
+        return pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        if error.err_code in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
+            raise DocumentError(
+                "The PDF is encrypted and asks for a password. Save a copy without a password "
+                "(print it to a PDF, for example) and upload that.",
+                code="document_encrypted",
+            ) from error
         raise _damaged() from error
-    return reader, locked
 
 
-def _count(reader: PdfReader, job: Job) -> int:
-    try:
-        # The declared count first: to visit a million pages takes minutes.
-        tree: Any = reader.root_object["/Pages"]
-        declared = int(tree["/Count"])
-        total = declared if declared > job.limits.pages else len(reader.pages)
-    except BROKEN as error:
-        raise _damaged() from error
+def _count(document: pypdfium2.PdfDocument, job: Job) -> int:
+    total = len(document)
     if total > job.limits.pages:
         raise DocumentError(
             f"The PDF has {total:,} pages; at most {job.limits.pages:,} are read. Split it into "
@@ -78,48 +71,48 @@ def _count(reader: PdfReader, job: Job) -> int:
     return total
 
 
-def _page(reader: PdfReader, number: int) -> Page:
+def _page(document: pypdfium2.PdfDocument, number: int, headings: tuple[Heading, ...]) -> Page:
     try:
-        page = reader.pages[number - 1]
-        raw = page.extract_text()
+        with closing(document[number - 1]) as page:
+            with closing(page.get_textpage()) as layer:
+                written = layer.get_text_range().translate(_HYPHENATED)
+            text = clean(written).strip("\n")
+            visible = len("".join(text.split()))
+            if visible >= _NO_TEXT:
+                state = "garbled" if garbled(written) else "ok"
+                return Page(number, text, state=state, headings=headings)  # type: ignore[arg-type]
+            if _has_picture(page):
+                return Page(number, text, state="scanned")
     except BROKEN:
         return Page(number, "", state="failed")
-    text = clean(raw).strip("\n")
-    visible = len("".join(text.split()))
-    if visible >= _NO_TEXT:
-        return Page(number, text, state="garbled" if garbled(raw) else "ok")
+    return Page(number, text, state="ok" if visible else "empty", headings=headings)
+
+
+def _has_picture(page: pypdfium2.PdfPage) -> bool:
+    objects = islice(page.get_objects(max_depth=_FORM_DEPTH), _OBJECTS)
+    return any(item.type == raw.FPDF_PAGEOBJ_IMAGE for item in objects)
+
+
+def _outline(document: pypdfium2.PdfDocument) -> Outline:
+    """The bookmarks by page. What is wrong with them costs no page."""
+    found: defaultdict[int, list[Heading]] = defaultdict(list)
     try:
-        if _picture_in(page.get("/Resources"), _FORM_DEPTH) or _INLINE.search(_content(page)):
-            return Page(number, text, state="scanned")
+        for entry in islice(document.get_toc(max_depth=_OUTLINE_DEPTH), _OUTLINE_ENTRIES):
+            target = entry.get_dest()
+            place = target.get_index() if target is not None else None
+            title = " ".join(clean(entry.get_title()).split())[:_TITLE_CHARACTERS]
+            if title and place is not None:
+                found[place + 1].append(Heading(entry.level + 1, title))
     except BROKEN:
-        return Page(number, text, state="failed")
-    return Page(number, text, state="ok" if visible else "empty")
+        return {}
+    return {number: tuple(headings) for number, headings in found.items()}
 
 
-def _content(page: PageObject) -> bytes:
-    found = page.get_contents()
-    return found.get_data() if found is not None else b""
-
-
-def _picture_in(resources: object, depth: int) -> bool:
-    resources = resources.get_object() if hasattr(resources, "get_object") else resources
-    if not isinstance(resources, Mapping) or "/XObject" not in resources:
-        return False
-    for item in resources["/XObject"].get_object().values():
-        found = item.get_object()
-        if found.get("/Subtype") == "/Image":
-            return True
-        if depth and _picture_in(found.get("/Resources"), depth - 1):
-            return True
-    return False
-
-
-def _title(reader: PdfReader) -> str:
+def _title(document: pypdfium2.PdfDocument) -> str:
     try:
-        found = reader.metadata.title if reader.metadata else None
+        return clean(document.get_metadata_value("Title")).strip()
     except BROKEN:
         return ""
-    return clean(str(found or "")).strip()
 
 
 def _damaged() -> DocumentError:

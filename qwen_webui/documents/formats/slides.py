@@ -1,4 +1,4 @@
-"""PPTX: title, texts, tables and notes of each slide. Pictures and charts are not read."""
+"""PPTX: title, texts, tables, charts' values and notes of each slide. Pictures are not read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pptx
 from lxml import etree
+from pptx.enum.shapes import MSO_SHAPE_TYPE
 from pptx.exc import PackageNotFoundError, PythonPptxError
 
 from qwen_webui.documents.encodings import clean
@@ -18,6 +19,10 @@ from qwen_webui.documents.wire import Ended, Job, Opened, PageRead
 from qwen_webui.errors import DocumentError
 
 _MAX_DEPTH = 20
+_BROKEN_CHART = (
+    KeyError, ValueError, TypeError, AttributeError, NotImplementedError, PythonPptxError,
+    etree.LxmlError,
+)  # fmt: skip
 
 
 def read(data: bytes, job: Job) -> Generator[Opened | PageRead, None, Ended]:
@@ -49,15 +54,54 @@ def _slide(number: int, slide: Any) -> Page:
         notes = clean(slide.notes_slide.notes_text_frame.text).strip()
         blocks += [f"Notes: {notes}"] if notes else []
     text = "\n\n".join(blocks)
-    return Page(number, text, title, "ok" if text else "empty")
+    if text:
+        return Page(number, text, title)
+    return Page(number, "", title, "scanned" if _has_picture(slide.shapes, 0) else "empty")
+
+
+def _has_picture(shapes: Iterable[Any], depth: int) -> bool:
+    return any(
+        shape.shape_type in (MSO_SHAPE_TYPE.PICTURE, MSO_SHAPE_TYPE.CHART)
+        or (
+            hasattr(shape, "shapes")
+            and depth < _MAX_DEPTH
+            and _has_picture(shape.shapes, depth + 1)
+        )
+        for shape in shapes
+    )
 
 
 def _texts(shapes: Iterable[Any], depth: int) -> Iterator[str]:
     for shape in shapes:
         if getattr(shape, "has_table", False):
             yield markdown([[clean(cell.text) for cell in row.cells] for row in shape.table.rows])
+        elif getattr(shape, "has_chart", False):
+            yield from _chart(shape)
         elif getattr(shape, "has_text_frame", False):
             if text := clean(shape.text_frame.text).strip():
                 yield text
         elif hasattr(shape, "shapes") and depth < _MAX_DEPTH:
             yield from _texts(shape.shapes, depth + 1)
+
+
+def _chart(shape: Any) -> Iterator[str]:
+    """A chart as its title and the table that it was drawn from: a row a category."""
+    try:
+        chart = shape.chart
+        if chart.has_title and (title := clean(chart.chart_title.text_frame.text).strip()):
+            yield title
+        plots = list(chart.plots)
+        rows = [[str(label) for label in plot.categories] for plot in plots[:1]]
+        names = [""] if rows else []
+        for series in (series for plot in plots for series in plot.series):
+            names.append(clean(series.name))
+            rows.append(["" if value is None else f"{value:g}" for value in series.values])
+    except _BROKEN_CHART:
+        # A chart of a rare kind, or whose values are elsewhere, is a picture to us.
+        return
+    if not rows or not rows[0]:
+        return
+    length = max(map(len, rows), default=0)
+    filled = [[*row, *[""] * (length - len(row))] for row in rows]
+    if table := markdown([names, *map(list, zip(*filled, strict=True))]):
+        yield table

@@ -16,10 +16,11 @@ from qwen_webui.errors import WebUIError
 from qwen_webui.settings import Settings, add_flags, read_settings
 from qwen_webui.types import PRECISIONS
 
-COMMANDS = ("serve", "chat", "models", "quantize", "delete-all")
+COMMANDS = ("serve", "chat", "ask", "models", "quantize", "delete-all")
 USAGE = """\
   qwen-webui [serve] [flags]     open the page and the API (the default)
   qwen-webui chat TEXT           answer on the command line
+  qwen-webui ask FILE... TEXT    answer from documents, with checked citations
   qwen-webui models              every checkpoint, its size and whether it fits here
   qwen-webui quantize SOURCE     make a GPTQ or AWQ checkpoint from an unquantised one
   qwen-webui delete-all          delete everything this program has stored
@@ -31,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     command = words.pop(0) if words and words[0] in COMMANDS else "serve"
     parser = _parser(command)
-    given = parser.parse_args(words)
+    # Files and a question may stand around the flags.
+    parse = parser.parse_intermixed_args if command == "ask" else parser.parse_args
+    given = parse(words)
     try:
         return int(_RUN[command](given))
     except WebUIError as error:
@@ -60,6 +63,24 @@ def _chat_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", help="ask a running server instead, e.g. http://localhost:7860")
     parser.add_argument("--system", help="system message")
     parser.add_argument("--persona", help="id of a persona, e.g. code")
+    parser.add_argument("--max-new-tokens", "--max_new_tokens", type=int)
+    parser.add_argument("--temperature", type=float)
+    parser.add_argument("--seed", type=int)
+    add_flags(parser)
+
+
+def _ask_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what to read")
+    parser.add_argument("text", metavar="TEXT", help="the question, in quotation marks")
+    parser.add_argument("--url", help="ask a running server instead, e.g. http://localhost:7860")
+    parser.add_argument(
+        *("--everything", "--summarise", "--summarize"),
+        action="store_true",
+        default=None,
+        help="read all of what does not fit the context, part after part, and not only passages",
+    )
+    parser.add_argument("--ocr", action="store_true", help="read scanned pages first (Tesseract)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--max-new-tokens", "--max_new_tokens", type=int)
     parser.add_argument("--temperature", type=float)
     parser.add_argument("--seed", type=int)
@@ -103,10 +124,33 @@ def _chat(given: argparse.Namespace) -> int:
     )
     settings = read_settings(vars(given))
     if given.url:
-        keys = [*settings.api_key, *settings.admin_key]
-        key = keys[0].get_secret_value() if keys else None
-        return ask_server(given.url, question, sys.stdout, key=key)
+        return ask_server(given.url, question, sys.stdout, key=_key(settings))
     return asyncio.run(ask_here(settings, question, sys.stdout, sys.stderr))
+
+
+def _ask(given: argparse.Namespace) -> int:
+    from qwen_webui.command_ask import FileQuestion, ask_here, ask_server
+
+    question = FileQuestion(
+        files=tuple(dict.fromkeys(given.files)),
+        text=given.text,
+        everything=given.everything,
+        ocr=given.ocr,
+        as_json=given.json,
+        max_new_tokens=given.max_new_tokens,
+        temperature=given.temperature,
+        seed=given.seed,
+    )
+    settings = read_settings(vars(given))
+    if given.url:
+        return ask_server(given.url, question, sys.stdout, sys.stderr, key=_key(settings))
+    return asyncio.run(ask_here(settings, question, sys.stdout, sys.stderr))
+
+
+def _key(settings: Settings) -> str | None:
+    """What a running server is shown."""
+    keys = [*settings.api_key, *settings.admin_key]
+    return keys[0].get_secret_value() if keys else None
 
 
 def _models(given: argparse.Namespace) -> int:
@@ -180,6 +224,7 @@ def _agreed(question: str) -> bool:
 _RUN = {
     "serve": _serve,
     "chat": _chat,
+    "ask": _ask,
     "models": _models,
     "quantize": _quantize,
     "delete-all": _delete_all,
@@ -187,6 +232,7 @@ _RUN = {
 _FLAGS = {
     "serve": add_flags,
     "chat": _chat_flags,
+    "ask": _ask_flags,
     "models": _models_flags,
     "quantize": _quantize_flags,
     "delete-all": _delete_flags,

@@ -28,7 +28,13 @@ from qwen_webui.api.hosts import in_address, is_loopback, reachable_names
 from qwen_webui.api.routes import build_api
 from qwen_webui.engines.base import EngineLoader
 from qwen_webui.errors import SettingsError
-from qwen_webui.services import Services, close_services, open_services, start_first_load
+from qwen_webui.services import (
+    Services,
+    close_services,
+    open_services,
+    read_ahead,
+    start_first_load,
+)
 from qwen_webui.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -67,6 +73,7 @@ async def serve(settings: Settings, loader: EngineLoader | None = None) -> int:
         listener.close()
         raise
     stopper = Stopper(services)
+    reading = asyncio.create_task(read_ahead(services), name="read-ahead")
     try:
         logs.set_up(settings.log_level, settings.data_dir / "logs")
         stopper.listen()
@@ -79,6 +86,7 @@ async def serve(settings: Settings, loader: EngineLoader | None = None) -> int:
     finally:
         stopper.deafen()
         listener.close()
+        reading.cancel()
         await close_services(services)
     log.info("stopped")
     return 0

@@ -10,8 +10,9 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qwen_webui.chat import Assistant
+from qwen_webui.chat import Analyst, Assistant
 from qwen_webui.checkpoints import Choice, ExternalLibrary, Library, choose
+from qwen_webui.documents.shelf import Shelf
 from qwen_webui.engines.base import EngineLoader
 from qwen_webui.engines.openai import OpenAILoader
 from qwen_webui.engines.process import ProcessLoader
@@ -36,6 +37,8 @@ class Services:
     assistant: Assistant
     store: Store
     structured: Structured
+    documents: Shelf
+    analyst: Analyst
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -69,6 +72,7 @@ async def open_services(settings: Settings, loader: EngineLoader | None = None) 
         device="cpu" if settings.engine_url else settings.device,
         dtype=settings.dtype,
         max_context=settings.max_context,
+        engine_path=settings.engine_path,
         max_running=settings.max_running,
         max_waiting=settings.max_waiting,
         queue_timeout=settings.queue_timeout,
@@ -76,7 +80,11 @@ async def open_services(settings: Settings, loader: EngineLoader | None = None) 
     )
     structured = Structured()
     assistant = Assistant(manager, personas, structured)
-    return Services(settings, library, manager, personas, assistant, store, structured)
+    documents = Shelf(store, manager.tokenizer)
+    analyst = Analyst(manager, personas, structured, assistant, documents)
+    return Services(
+        settings, library, manager, personas, assistant, store, structured, documents, analyst
+    )
 
 
 def start_first_load(services: Services) -> None:
@@ -128,9 +136,21 @@ async def _elsewhere(
         raise SettingsError(f"--engine-url cannot be used. {error.message}") from error
 
 
+async def read_ahead(services: Services) -> None:
+    """Whenever another model is ready, let constraints be read for it before anybody asks. Until
+    cancelled; for programs that serve more than one answer."""
+    read, status = None, services.manager.status()
+    while True:
+        if status.state == "ready" and status.info != read:
+            read = status.info
+            await services.structured.read_ahead(services.folder)
+        status = await services.manager.changed(status)
+
+
 async def close_services(services: Services) -> None:
     """Stop the worker and the checker, and close the store. Closing twice is harmless."""
     services.stopping.set()
     await services.manager.close()
     await services.structured.close()
+    await services.documents.close()
     await services.store.close()

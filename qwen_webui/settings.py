@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from qwen_webui.errors import SettingsError
 from qwen_webui.setting_kinds import Address, HostNames, Keys, Origins, Secret
-from qwen_webui.types import Dtype, Precision
+from qwen_webui.types import Dtype, EnginePath, Precision
 
 ENV_PREFIX = "QWEN_WEBUI_"
 
@@ -55,6 +55,11 @@ class Settings(BaseSettings):
         "auto",
         description="number format of unquantised weights; auto is bfloat16 where the card has "
         "it, else float16",
+    )
+    engine_path: EnginePath = Field(
+        "auto",
+        description="who computes: ours batches requests and keeps their beginnings, reference is "
+        "generate() of transformers; auto is ours on a card where it works, else reference",
     )
     max_context: int | None = Field(
         None,

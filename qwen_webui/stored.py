@@ -16,7 +16,7 @@ HOLDS = {
     "conversations.sqlite3": "conversations and runs of the JSON tab",
     "conversations.sqlite3-wal": "conversations not yet merged into their file",
     "conversations.sqlite3-shm": "index of the file before",
-    "uploads": "files given to the page",
+    "uploads": "uploaded documents and their text",
     "logs": "log files",
     "models": "downloaded checkpoints",
 }

@@ -40,6 +40,18 @@ QUESTIONS = {
 }
 
 
+DOCUMENTS = {
+    "en": (
+        ("The Lorna is a ship. It is 48 metres long.", "The captain of the Lorna is Pella Grint."),
+        ("Who is the captain of the Lorna?", "How many lamps has the Lorna?"),
+    ),
+    "zh": (
+        ("洛安号是一艘船。洛安号长48米。", "洛安号的船长是沈青禾。"),
+        ("洛安号的船长是谁？", "洛安号有多少盏灯？"),
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Picture:
     """One picture: what is asked, how wide the window is, and what is open."""
@@ -51,6 +63,7 @@ class Picture:
     dark: bool = False
     models: bool = False
     example: str = ""  # of the JSON tab, run instead of the questions
+    document: bool = False  # one is attached and asked instead
 
 
 PICTURES = (
@@ -61,6 +74,8 @@ PICTURES = (
     Picture("json-en", "en", example="person"),
     Picture("json-zh", "zh", example="person"),
     Picture("json-phone-zh", "zh", width=390, height=780, example="person"),
+    Picture("documents-en", "en", document=True),
+    Picture("documents-zh", "zh", document=True),
     Picture("phone-en", "en", width=390, height=780),
     Picture("phone-zh", "zh", width=390, height=780),
 )
@@ -128,6 +143,8 @@ def take(browser: Browser, url: str, picture: Picture, path: Path) -> None:
     page.wait_for_selector(".qw-chip.qw-ready")
     if picture.example:
         run_example(page, picture.example)
+    elif picture.document:
+        attach(page, picture.language)
     else:
         page.wait_for_selector(".qw-meter .qw-gauge")
         for number, question in enumerate(QUESTIONS[picture.language], 1):
@@ -146,6 +163,18 @@ def ask(page: Page, question: str, number: int) -> None:
     page.fill("#qw-text textarea", question)
     page.press("#qw-text textarea", "Enter")
     page.locator(".bot-row .qw-facts").nth(number - 1).wait_for(timeout=ANSWER_MS)
+
+
+def attach(page: Page, language: str) -> None:
+    """Attach a text whose pages end with form feeds, and ask about it."""
+    pages, questions = DOCUMENTS[language]
+    name = "lorna.txt" if language == "en" else "洛安号.txt"
+    text = "\f".join(pages).encode()
+    file = {"name": name, "mimeType": "text/plain", "buffer": text}
+    page.set_input_files("#qw-attach [data-attach-files]", file)
+    page.wait_for_selector("[data-documents=chat] [data-diagnose]")
+    for number, question in enumerate(questions, 1):
+        ask(page, question, number)
 
 
 def run_example(page: Page, name: str) -> None:

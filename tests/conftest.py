@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
 
 from qwen_webui.settings import Settings
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect() -> None:
+    """What modules before left is collected, and what they keep (torch, the page, every test) is
+    not looked through again: a full collection of it takes a second, and engines ask for one at
+    each unload."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

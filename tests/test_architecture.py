@@ -39,11 +39,18 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("api", "ui"),
     ("server",),
     ("command_chat",),
+    ("command_ask",),
     ("cli",),
 )
 # What runs in the worker process. worker.py imports the second by name after a first sign of life:
-# torch takes seconds, and the parent must see meanwhile that the process lives.
-WORKER = ("engines.worker", "engines.serving")
+# torch takes seconds, and the parent must see meanwhile that the process lives. The others are
+# loaders by device, imported by name where that device is wanted.
+WORKER = (
+    "engines.worker",
+    "engines.serving",
+    "engines.decode.cpu",
+    "engines.decode.cuda.loading",
+)
 HEAVY = ("torch", "transformers", "gptqmodel", "optimum", "accelerate")
 WEB_ONLY = ("gradio", "fastapi", "pydantic")
 

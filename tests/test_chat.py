@@ -18,6 +18,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from qwen_webui.chat import Assistant, ContextUse
+from qwen_webui.chat.loaded import loaded_in
 from qwen_webui.engines.scripted import Script, ScriptedLoader
 from qwen_webui.errors import (
     ContextLengthExceeded,
@@ -404,7 +405,7 @@ async def test_a_long_conversation_costs_its_newest_turn_only(folder: Path) -> N
     assert isinstance(tokenizer, Counting)
     tokenizer.characters = 0
     grown = (*history, user("Now?"), model("Yes."))
-    plan = assistant._loaded()
+    plan = loaded_in(assistant._manager)
     start = time.thread_time()
     assistant._fit(ChatTurn("And now?", grown), plan, DEFAULTS)
     assert time.thread_time() - start < 0.1
@@ -415,7 +416,7 @@ async def test_a_cold_history_of_200_turns_is_counted_once(folder: Path) -> None
     tokenizer = Counting.load(folder)
     assistant = Assistant(cast(ModelManager, FakeManager(tokenizer, info())), Personas([]), UNASKED)
     history = long_history(200, 100)
-    plan = assistant._loaded()
+    plan = loaded_in(assistant._manager)
     start = time.thread_time()
     fitted = assistant._fit(ChatTurn("Now?", history), plan, DEFAULTS)
     # Measured 40 ms; the bound has slack for a loaded machine.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import pytest_asyncio
 from safetensors.torch import load_file, save_file
 
 from qwen_webui.checkpoints import Library
@@ -28,6 +29,7 @@ from tests.serving import soon, until
 from tests.test_server import SLACK, Process
 
 pytestmark = pytest.mark.slow
+together = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(scope="module")
@@ -50,19 +52,21 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield root
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def loader() -> AsyncIterator[ProcessLoader]:
     loader = ProcessLoader(stall_seconds=60)
     yield loader
     await loader.close()
 
 
-@pytest.fixture
-async def manager(
-    loader: ProcessLoader, folders: Path, tmp_path: Path
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(
+    loader: ProcessLoader, folders: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[ModelManager]:
-    """`good` is loaded, the others are known."""
-    library = Library(tmp_path, hub="huggingface", endpoint=None, offline=True)
+    """One for all: whatever a test did to it, it must serve the next one."""
+    library = Library(
+        tmp_path_factory.mktemp("library"), hub="huggingface", endpoint=None, offline=True
+    )
     library.add_folder(folders / "good")
     library.add_folder(folders / "other")
     library.add_folder(folders / "mad")
@@ -78,9 +82,16 @@ async def manager(
         queue_timeout=60,
         drain_seconds=1,
     )
-    await manager.load("good")
     yield manager
     await manager.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def manager(shared: ModelManager) -> ModelManager:
+    """`good` is loaded, the others are known."""
+    if shared.status().name != "good":
+        await shared.load("good")
+    return shared
 
 
 async def answer(manager: ModelManager) -> int:
@@ -95,6 +106,7 @@ async def serves(manager: ModelManager, name: str) -> None:
     assert manager.status().running == 0
 
 
+@together
 async def test_damaged_checkpoints_leave_the_old_one(manager: ModelManager, folders: Path) -> None:
     """reliability lines 28, 32: one is refused unread, one when its first answer is no number."""
     whole = folders / "other" / "model.safetensors"
@@ -121,6 +133,7 @@ async def test_damaged_checkpoints_leave_the_old_one(manager: ModelManager, fold
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.2, 0.6])
+@together
 async def test_a_swap_cancelled_at_any_moment(manager: ModelManager, seconds: float) -> None:
     """reliability line 30"""
     swap = asyncio.create_task(manager.load("other"))
@@ -137,6 +150,7 @@ async def test_a_swap_cancelled_at_any_moment(manager: ModelManager, seconds: fl
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.2, 0.6])
+@together
 async def test_killed_during_a_swap(
     manager: ModelManager, loader: ProcessLoader, seconds: float
 ) -> None:
@@ -158,6 +172,7 @@ async def test_killed_during_a_swap(
     assert not [c for c in children if c.status() == psutil.STATUS_ZOMBIE]
 
 
+@together
 async def test_killed_during_a_score(manager: ModelManager, loader: ProcessLoader) -> None:
     """reliability line 24"""
     async with manager.lease() as engine:
@@ -171,10 +186,12 @@ async def test_killed_during_a_score(manager: ModelManager, loader: ProcessLoade
     await serves(manager, "good")
 
 
+@together
 async def test_a_stopped_process_cannot_hold_up_the_end(
     manager: ModelManager, loader: ProcessLoader, folders: Path
 ) -> None:
-    """reliability line 22: exit at most five seconds after the drain, whatever hangs."""
+    """reliability line 22: exit at most five seconds after the drain, whatever hangs. The last of
+    those that share the manager, because it ends it."""
     async with aclosing(manager.stream(endless(folders / "good"))) as events:
         await first_delta(events)  # type: ignore[arg-type]
         assert loader.pid is not None

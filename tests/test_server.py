@@ -163,6 +163,11 @@ def test_page_and_api_share_the_port(shared: Process) -> None:
     assert answer["text"] == "w0 w1 w2 w3 w4"
 
 
+def test_the_process_that_checks_schemas_runs_before_anybody_asks(shared: Process) -> None:
+    (checker,) = shared.children()
+    assert "qwen_webui.structured.checker" in checker.cmdline()
+
+
 def test_the_page_gives_an_owner_once(shared: Process) -> None:
     first = shared.get("/")
     cookie = first.headers["set-cookie"]

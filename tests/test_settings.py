@@ -55,6 +55,7 @@ def test_every_field_is_a_variable_and_two_flags(
         "quantize": "awq-int4",
         "device": "cpu",
         "dtype": "float32",
+        "engine_path": "ours",
         "hub": "modelscope",
         "log_level": "debug",
         "max_running": "5",

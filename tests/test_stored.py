@@ -18,6 +18,8 @@ def filled(folder: Path) -> Path:
     (folder / "conversations.sqlite3.before-2").write_bytes(b"x")
     (folder / "models" / "one").mkdir()
     (folder / "models" / "one" / "weights").write_bytes(b"x" * 10)
+    (folder / "uploads" / "one").mkdir()
+    (folder / "uploads" / "one" / "original").write_bytes(b"x" * 7)
     return folder
 
 
@@ -28,7 +30,7 @@ def test_everything_of_ours_is_listed_with_its_size(tmp_path: Path) -> None:
         "conversations.sqlite3.before-2": 1,
         "logs": 0,
         "models": 10,
-        "uploads": 0,
+        "uploads": 7,
     }
 
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from qwen_webui.api.callers import Callers
-from qwen_webui.api.cors import Cors
+from qwen_webui.api.cors import Cors, is_foreign
 from qwen_webui.api.events import CLIENT_GONE
 from qwen_webui.api.hosts import answered_names, without_port
 from qwen_webui.api.login import FORM_BYTES, LOGIN, Login, is_login, to_login
@@ -40,6 +40,8 @@ OPEN = ("/healthz", "/readyz", LOGIN)
 OPEN_TO_THE_END = ("/healthz", "/readyz", "/gradio_api/cancel")
 PAGE_READS = ("/gradio_api/", "/assets/", "/ui/")
 HEARTBEAT = "/gradio_api/heartbeat/"
+# Where programs ask, which keep no cookies.
+PROGRAMS = ("/api/", "/v1/")
 # What every open tab asks for by itself every few seconds: seen at the debug level only.
 POLLED = ("/ui/bar", HEARTBEAT)
 
@@ -109,9 +111,12 @@ class AccessLayer:
             return Response(status_code=204)
         if visit.method not in METHODS:
             raise MethodNotAllowed(f"No address here takes {visit.method[:20]}.")
-        foreign = visit.headers.get("sec-fetch-site") == "cross-site"
-        if foreign and visit.method not in SAFE_METHODS and not self._cors.allows(visit.headers):
-            raise Forbidden("Pages of other sites may not send requests to this server.")
+        if visit.method not in SAFE_METHODS and self._comes_from_elsewhere(visit):
+            raise Forbidden(
+                "Pages of other sites may not send requests to this server. If this is its own "
+                "page behind a proxy, have the proxy pass the Host header on; a site that may is "
+                "named with --cors-origin."
+            )
         to_login = self._identify(visit)
         if to_login is not None:
             return to_login
@@ -122,11 +127,18 @@ class AccessLayer:
             raise visit.too_large()
         return None
 
+    def _comes_from_elsewhere(self, visit: Visit) -> bool:
+        # Over plain http a form of ours says "null" too, because no page tells where it was.
+        form = visit.headers.get("origin") == "null" and is_login(visit.path)
+        if form and "sec-fetch-site" not in visit.headers:
+            return False
+        return is_foreign(visit.headers) and not self._cors.allows(visit.headers)
+
     def _identify(self, visit: Visit) -> Response | None:
         """Put down who asks; the way to the login for a person who has not logged in. Raises
         Unauthorized or TooManyTries."""
         if not self._callers.keys:
-            visit.admit(admin=True)
+            visit.admit(admin=True, owner=_by_address(visit))
             return None
         if visit.path in OPEN:
             if visit.path == LOGIN:
@@ -151,6 +163,20 @@ def require_admin(request: Request) -> None:
             "one as `Authorization: Bearer KEY`, or ask whoever runs the server.",
             code="admin_key_required",
         )
+
+
+def owner_of(request: Request) -> str:
+    """Whose documents and conversations are meant."""
+    owner = request.state.owner
+    assert isinstance(owner, str), "every request has an owner"
+    return owner
+
+
+def _by_address(visit: Visit) -> str | None:
+    """The owner of what a program makes that keeps no cookie and, on a server without keys, has
+    none to send: its address. It is no owner that a cookie can name."""
+    client = visit.scope.get("client")
+    return f"address {client[0]}" if client and visit.path.startswith(PROGRAMS) else None
 
 
 def _is_navigation(visit: Visit) -> bool:

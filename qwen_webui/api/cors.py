@@ -6,14 +6,35 @@ Says which headers go out and whether a request may go on; access.py does it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+
+from qwen_webui.api.hosts import without_port
 
 ANY = "*"
 REMEMBERED_SECONDS = 600
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 SENT = "authorization, content-type, x-api-key, x-request-id"
 READ = "x-request-id, retry-after"
+
+
+def is_foreign(headers: Headers) -> bool:
+    """Whether a page of another site or port asks. Browsers say so themselves over https and to
+    this computer; elsewhere the page's origin must be the address that it asks."""
+    site = headers.get("sec-fetch-site")
+    if site in ("cross-site", "same-origin", "none"):
+        return site == "cross-site"
+    if "origin" not in headers:
+        return False
+    origin = urlsplit(headers["origin"].lower()).netloc
+    # A page may not send the second one unless it is let; proxies that change the first do.
+    for name in ("host", "x-forwarded-host"):
+        asked = headers.get(name, "").split(",")[0].strip().lower()
+        # Some proxies pass a name on without its port.
+        if asked and asked in (origin, without_port(origin)):
+            return False
+    return True
 
 
 class Cors:
@@ -31,8 +52,7 @@ class Cors:
     def takes_cookies(self, headers: Headers) -> bool:
         """Whether the login cookie counts: for pages of ours and of the origins named, but not
         for just any."""
-        foreign = headers.get("sec-fetch-site") == "cross-site"
-        if not foreign or not self._any:
+        if not self._any or not is_foreign(headers):
             return True
         return "origin" not in headers or headers["origin"].lower() in self._origins
 

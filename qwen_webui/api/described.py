@@ -42,8 +42,9 @@ WHY: Mapping[int, str] = {
     403: "A foreign host name or page, or an administrator's key is needed",
     404: "There is nothing of that name",
     408: "The body came too slowly",
-    409: "Another load is under way, or this one was cancelled",
+    409: "Another load is under way, or this one was cancelled; a document was changed meanwhile",
     413: "The body is too large",
+    415: "The file is of a kind that is not read, or not what its name says",
     422: "A value cannot be used",
     429: "The waiting line is full, or too many wrong keys; `Retry-After` says when to come back",
     500: "The server failed; or an answer did not meet its schema",
@@ -103,7 +104,7 @@ def stream_of(
     data = {"anyOf": [json_data, {"const": last}]} if last else json_data
     schema = {
         "type": "object",
-        "description": "One event, with `stream: true`",
+        "description": "One event of a stream",
         "properties": {"data": {"type": "string", **data}, "event": {"type": "string"}},
         "required": ["data"],
     }

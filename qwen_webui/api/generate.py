@@ -111,7 +111,7 @@ async def _events(
             if isinstance(event, TextDelta) and event.text:
                 yield Event(TextOut(text=event.text))
             elif isinstance(event, Finished):
-                yield Event(_finish(name, event, request))
+                yield Event(finish_of(name, event, request))
 
 
 async def _whole(services: Services, turn: ChatTurn, request: Request) -> AnswerOut:
@@ -123,7 +123,7 @@ async def _whole(services: Services, turn: ChatTurn, request: Request) -> Answer
             if isinstance(event, TextDelta):
                 parts.append(event.text)
             elif isinstance(event, Finished):
-                finish = _finish(name, event, request)
+                finish = finish_of(name, event, request)
     assert finish is not None, "an answer that raises nothing ends with Finished"
     text = "".join(parts)
     if services.settings.log_prompts:
@@ -137,7 +137,8 @@ def _serving(services: Services, event: GenerationEvent) -> str | None:
     return None if before else services.manager.status().name
 
 
-def _finish(name: str | None, event: Finished, request: Request) -> FinishOut:
+def finish_of(name: str | None, event: Finished, request: Request) -> FinishOut:
+    """The end of an answer on the wire; its tokens are told to the log as well."""
     request.scope["state"]["tokens"] = event.usage.completion_tokens
     return FinishOut(
         usage=UsageOut.of(event.usage),

@@ -17,6 +17,7 @@ from qwen_webui.api import problems
 from qwen_webui.api.access import METHODS
 from qwen_webui.api.callers import login_cookie
 from qwen_webui.api.docs import DESCRIPTION, docs_routes
+from qwen_webui.api.documents import document_routes
 from qwen_webui.api.generate import generate_routes
 from qwen_webui.api.health import health_routes
 from qwen_webui.api.models import model_routes
@@ -39,6 +40,7 @@ def build_api(services: Services) -> FastAPI:
         generate_routes(services),
         openai_routes(services),
         structured_routes(services),
+        document_routes(services),
         model_routes(services),
         health_routes(services),
         docs_routes(api, login_cookie(services.settings.port)),
@@ -80,5 +82,7 @@ def _wrong_method(methods: Iterable[str]) -> Callable[[Request], Awaitable[Respo
 
 
 def _methods(routers: Iterable[APIRouter]) -> dict[str, set[str]]:
-    routes = [r for router in routers for r in router.routes if isinstance(r, APIRoute)]
-    return {route.path: set(route.methods or ()) for route in routes}
+    found: dict[str, set[str]] = {}
+    for route in (r for router in routers for r in router.routes if isinstance(r, APIRoute)):
+        found.setdefault(route.path, set()).update(route.methods or ())
+    return found

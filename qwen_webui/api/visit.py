@@ -16,12 +16,16 @@ from starlette.types import Message, Receive, Scope, Send
 
 from qwen_webui.api.cookies import cookie_values, set_cookie
 from qwen_webui.api.problems import problem
+from qwen_webui.documents import Limits
 from qwen_webui.errors import PayloadTooLarge, SlowRequest, WebUIError
 
 OWNER_COOKIE = "qw_owner"
 OWNER_SECONDS = 400 * 24 * 3600  # the longest that browsers keep a cookie
 BODY_BYTES = 4 << 20
-UPLOAD_BYTES, UPLOAD_PATH = 64 << 20, "/gradio_api/upload"
+# Where a document may be sent (the API's address, the page's), and what one may have: the file
+# and, in a form, what stands around it.
+UPLOAD_PATHS = ("/api/documents", "/ui/documents")
+UPLOAD_BYTES = Limits().file_bytes + (64 << 10)
 BODY_PATIENCE, BODY_BYTES_PER_SECOND = 20.0, 16 << 10
 
 _OWNER = re.compile(r"[0-9a-f]{32}")
@@ -70,7 +74,7 @@ class Visit:
         self.owner = known or secrets.token_hex(16)
         self.state: dict[str, object] = scope.setdefault("state", {})
         self.state.update(request_id=self.id, owner=self.owner, admin=False)
-        self.limit = UPLOAD_BYTES if self.path.startswith(UPLOAD_PATH) else BODY_BYTES
+        self.limit = UPLOAD_BYTES if self.path in UPLOAD_PATHS else BODY_BYTES
         self.scope, self._receive, self._send = scope, receive, send
         self._new_owner = known is None
         self._received = 0

@@ -6,20 +6,24 @@ Ranges of sampling values are those of limits.py; here stand the fields and thei
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
-from qwen_webui.errors import InvalidRequest
+from qwen_webui.errors import InvalidRequest, SchemaRefused
 from qwen_webui.limits import MAX_STOP_LENGTH, MAX_STOP_STRINGS, RANGES, check_sampling
+from qwen_webui.structured.reading import too_deep
 from qwen_webui.types import ChatTurn, Constraint, Sampling, Usage
 
 JSON = "application/json"
 SHOWN_PROBLEMS, SHOWN_LETTERS = 3, 100
 # Beyond these a body is no mistake but an attempt: to list its problems would take seconds.
 MOST_PROBLEMS = 100
+# Fields that hold a JSON Schema.
+_OF_SCHEMAS = frozenset({"schema", "parameters", "json"})
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -45,10 +49,10 @@ def number(name: str, about: str) -> Any:
     )
 
 
-class GenerateBody(Strict):
-    """POST /api/generate. A field left out, or null, means the persona's or checkpoint's value."""
+class Answering(Strict):
+    """How to answer, whatever is asked. A field left out, or null, means the persona's or
+    checkpoint's value."""
 
-    prompt: str = Field(min_length=1, description="What the user says; not only white space")
     max_new_tokens: int | None = number(
         "max_new_tokens", "Most tokens of the answer. Default: 2048, or what the context leaves"
     )
@@ -76,10 +80,8 @@ class GenerateBody(Strict):
         None, description="The answer is one of these texts"
     )
 
-    def turn(self, request_id: str) -> ChatTurn:
-        """The turn that is asked for. Raises InvalidRequest naming a field out of its range."""
-        if not self.prompt.strip():
-            raise InvalidRequest("The prompt is empty. Send the text to answer.", param="prompt")
+    def answering(self) -> Sampling:
+        """What they say together. Raises InvalidRequest naming a field out of its range."""
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
         sampling = Sampling(
             temperature=self.temperature,
@@ -95,14 +97,7 @@ class GenerateBody(Strict):
             constraint=self._constraint(),
         )
         check_sampling(sampling)
-        return ChatTurn(
-            text=self.prompt,
-            persona=self.persona,
-            system=self.system,
-            sampling=sampling,
-            fit_history=False,
-            request_id=request_id,
-        )
+        return sampling
 
     def _constraint(self) -> Constraint | None:
         asked: list[Constraint] = []
@@ -117,6 +112,30 @@ class GenerateBody(Strict):
                 "schema, regex and choices exclude each other. Send one of them.", param="schema"
             )
         return asked[0] if asked else None
+
+
+class Prompt(Strict):
+    """What is asked of /api/generate."""
+
+    prompt: str = Field(min_length=1, description="What the user says; not only white space")
+
+
+# The last base's fields come first on the wire.
+class GenerateBody(Answering, Prompt):
+    """POST /api/generate. A field left out, or null, means the persona's or checkpoint's value."""
+
+    def turn(self, request_id: str) -> ChatTurn:
+        """The turn that is asked for. Raises InvalidRequest naming a field out of its range."""
+        if not self.prompt.strip():
+            raise InvalidRequest("The prompt is empty. Send the text to answer.", param="prompt")
+        return ChatTurn(
+            text=self.prompt,
+            persona=self.persona,
+            system=self.system,
+            sampling=self.answering(),
+            fit_history=False,
+            request_id=request_id,
+        )
 
 
 class LoadBody(Strict):
@@ -194,6 +213,8 @@ async def read_body(request: Request, kind: type[Body]) -> Body:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
+        if (deep := nested_too_deep(error, content)) is not None:
+            raise deep from None
         if error.error_count() > MOST_PROBLEMS:
             raise InvalidRequest(
                 f"The body has {error.error_count()} wrong fields or values; known fields are "
@@ -204,6 +225,23 @@ async def read_body(request: Request, kind: type[Body]) -> Body:
             " ".join(_sentence(p, kind) for p in problems[:SHOWN_PROBLEMS]),
             param=_param(problems[0]),
         ) from None
+
+
+def nested_too_deep(error: ValidationError, content: bytes) -> InvalidRequest | None:
+    """What to say of a body that nests deeper than can be read; None for another fault."""
+    if error.error_count() > 1 or error.errors(include_input=False)[0]["type"] != "json_invalid":
+        return None
+    found = too_deep(content.decode(errors="replace"))
+    if found is None:
+        return None
+    steps = found.place.removeprefix("#/").split("/")
+    if steps[0].isdigit():
+        return InvalidRequest("The body is nested too deep to be read. Send an object of fields.")
+    place = re.sub(r"\.(\d+)\b", r"[\1]", ".".join(steps[:-1])) + steps[-1]
+    if _OF_SCHEMAS.isdisjoint(steps):
+        said = f"The body is nested too deep to be read, at {place}. Flatten it."
+        return InvalidRequest(said, param=place)
+    return SchemaRefused(f"{found.sentence} It stands at {place}.", code=found.code, param=place)
 
 
 def fields_of(kind: type[BaseModel]) -> tuple[str, ...]:

@@ -23,13 +23,13 @@ from qwen_webui.chat.constraining import (
     tools_constraint,
 )
 from qwen_webui.chat.fitting import Fitted, Fitter, Turn
+from qwen_webui.chat.loaded import Loaded, loaded_in
 from qwen_webui.chat.reading import AnswerReader
 from qwen_webui.engines.room import budget_too_small, room_for_answer
-from qwen_webui.errors import ContextLengthExceeded, ModelNotReady, ModelSwitching
+from qwen_webui.errors import ContextLengthExceeded, ModelSwitching
 from qwen_webui.models import ModelManager
 from qwen_webui.personas import Personas
 from qwen_webui.structured import Structured
-from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
     Ask,
     ChatTurn,
@@ -53,8 +53,6 @@ RESERVE = 512
 MOST_PLANS = 4
 # Characters; longer texts are counted one at a time: each takes many times its size meanwhile.
 LARGE = 200_000
-# Seconds; when a first load ends is not known beforehand.
-RETRY_AFTER = 5
 
 
 @dataclass(frozen=True)
@@ -72,20 +70,12 @@ class ContextUse:
 
 
 @dataclass(frozen=True)
-class _Loaded:
-    """What a request is made for."""
-
-    info: EngineInfo
-    tokenizer: ChatTokenizer
-
-
-@dataclass(frozen=True)
 class _Plan:
     """A request, and the checkpoint it was made for."""
 
     request: GenerationRequest
     left_out: LeftOut
-    made_for: _Loaded
+    made_for: Loaded
 
 
 class Assistant:
@@ -171,7 +161,7 @@ class Assistant:
         Counts tokens: call it through asyncio.to_thread when the history may be long and new.
         Raises ModelNotReady while no checkpoint is loaded, and NotFound for an unknown persona.
         """
-        loaded = self._loaded()
+        loaded = loaded_in(self._manager)
         fitted = self._fit(turn, loaded, self._sampling(turn, loaded.info))
         text = self._fitter.cost(loaded.tokenizer, fitted.messages[-1:])
         return ContextUse(
@@ -181,18 +171,8 @@ class Assistant:
             system_tokens=fitted.base - text,
         )
 
-    def _loaded(self) -> _Loaded:
-        tokenizer = self._manager.tokenizer()
-        status = self._manager.status()
-        if status.info is None:
-            raise ModelNotReady(
-                f"{status.target or 'The model'} is being loaded. Try again when it is ready.",
-                retry_after=RETRY_AFTER,
-            )
-        return _Loaded(status.info, tokenizer)
-
     async def _plan(self, turn: ChatTurn | Ask) -> _Plan:
-        loaded = self._loaded()
+        loaded = loaded_in(self._manager)
         sampling = self._sampling(turn, loaded.info)
         constraint, needed = sampling.constraint, 0
         if constraint is not None:
@@ -224,7 +204,7 @@ class Assistant:
 
     async def _newer(self, turn: ChatTurn | Ask, plan: _Plan) -> _Plan | None:
         """Another plan, if a swap since `plan` was made asks for another request."""
-        if self._loaded() == plan.made_for:
+        if loaded_in(self._manager) == plan.made_for:
             return None
         named = dataclasses.replace(turn, request_id=plan.request.id)
         newer = await self._plan(named)
@@ -250,7 +230,7 @@ class Assistant:
         # The length is this module's decision; the rest of the defaults are the checkpoint's.
         return sampling.over(dataclasses.replace(info.defaults, max_new_tokens=None))
 
-    def _fit(self, turn: ChatTurn, loaded: _Loaded, sampling: Sampling) -> Fitted:
+    def _fit(self, turn: ChatTurn, loaded: Loaded, sampling: Sampling) -> Fitted:
         context = loaded.info.max_context
         reserve = min(sampling.max_new_tokens or RESERVE, context // 4)
         return self._fitter.fit(
@@ -269,7 +249,7 @@ class Assistant:
         return ()
 
 
-def _whole(ask: Ask, loaded: _Loaded, constraint: Constraint | None) -> Fitted:
+def _whole(ask: Ask, loaded: Loaded, constraint: Constraint | None) -> Fitted:
     """All of `ask`. Raises ContextLengthExceeded that names the field at fault."""
     if ask.prompt is not None:
         messages: tuple[Message, ...] = ()

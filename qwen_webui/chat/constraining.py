@@ -47,8 +47,8 @@ def instructed(messages: Sequence[Message], constraint: Constraint | None) -> tu
     """`messages` with what the model must know of the constraint joined to the system message
     they begin with, or as one of its own."""
     line = instruction(constraint) if constraint is not None else ""
-    if not line:
-        return tuple(messages)
+    if not line or any(m.role == "system" and m.content.endswith(line) for m in messages[:1]):
+        return tuple(messages)  # another of these programs, whose engine this one is, said it
     if not messages or messages[0].role != "system":
         return (Message("system", line), *messages)
     first = messages[0]

@@ -17,10 +17,9 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from qwen_webui.errors import GenerationFailed
+from qwen_webui.structured.tools import CLOSING, OPENING
 from qwen_webui.types import TextDelta, TokenLogprob, ToolCallDelta
 
-OPENING = "<tool_call>"
-CLOSING = "</tool_call>"
 # What may stand between the opening mark and a name; longer is no call.
 MAX_HEAD = 1_000
 _TAIL = "}" + CLOSING

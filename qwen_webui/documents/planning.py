@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from qwen_webui.documents.index import Index
+from qwen_webui.documents.index import Hit, Index
 from qwen_webui.documents.packing import MARK_TOKENS, Passage, cost, join, pack, rest
 from qwen_webui.documents.prompts import Language, ask, overhead
 from qwen_webui.documents.splitter import PART_TOKENS, Count, Part, split
@@ -104,9 +104,11 @@ def make_plan(
     *,
     language: Language = "en",
     everything: bool | None = None,
+    search: str | None = None,
     max_calls: int = MAX_CALLS,
 ) -> Plan:
     """`room`: tokens that the user's message may have. `everything` None: as the question sounds.
+    `search`: what passages are found by, if not by the question alone.
 
     Raises ContextLengthExceeded when not even the question and one passage fit, and DocumentError
     when no text was read.
@@ -129,7 +131,8 @@ def make_plan(
         if free < largest:
             raise _no_room(room, room - free + largest)
         return _map_reduce(library, free, max_calls)
-    return _passages(library, question, room, free, count, language)
+    hits = library.index.search(question if search is None else search)
+    return _passages(library, hits, question, room, free, count, language)
 
 
 def _whole(
@@ -158,9 +161,14 @@ def _everything(library: Library) -> Iterator[Passage]:
 
 
 def _passages(
-    library: Library, question: str, room: int, free: int, count: Count, language: Language
+    library: Library,
+    hits: Sequence[Hit],
+    question: str,
+    room: int,
+    free: int,
+    count: Count,
+    language: Language,
 ) -> Plan:
-    hits = library.index.search(question)
     chosen = list(pack(hits, library.parts, free))
     if not hits:
         # Nothing to go by: the beginning says at least what the documents are.

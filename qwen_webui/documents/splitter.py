@@ -15,6 +15,7 @@ from qwen_webui.documents.structure import (
     Unit,
     ends_sentence,
     heading_keys,
+    only_running,
     running_lines,
     units_of,
 )
@@ -203,7 +204,8 @@ def _pieces(document: Document, number: int) -> Iterator[_Piece]:
     told = _told(document)
     for page in document.pages:
         known = told.get(page.number, {}) if told is not None else None
-        for unit in units_of(page.text, marks=marks, hidden=hidden, known=known):
+        own = frozenset() if only_running(page.text, hidden) else hidden
+        for unit in units_of(page.text, marks=marks, hidden=own, known=known):
             if unit.numbers and not _follows(numbers, unit.numbers):
                 unit = replace(unit, kind="sentence", level=0)
             numbers = unit.numbers if unit.numbers and unit.kind == "heading" else numbers

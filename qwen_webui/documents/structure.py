@@ -82,6 +82,13 @@ def running_lines(pages: Sequence[str]) -> frozenset[str]:
     )
 
 
+def only_running(page: str, hidden: frozenset[str]) -> bool:
+    """Whether a page has nothing else, and more than its number: pages of a line or two, which are
+    all edge, say something all the same."""
+    keys = {_line_key(line.strip()) for line in page.split("\n") if line.strip()}
+    return keys <= hidden and bool(keys - {"0"})
+
+
 def _edges(page: str) -> list[str]:
     lines = [line.strip() for line in page.split("\n") if line.strip()]
     return [_line_key(line) for line in (*lines[:2], *lines[-2:])]

@@ -18,9 +18,9 @@ from llguidance import LLMatcher, LLTokenizer
 
 from qwen_webui.errors import InvalidRequest, WebUIError
 from qwen_webui.structured.alphabet import Alphabet
+from qwen_webui.structured.closing import fresh_end
 from qwen_webui.structured.compiling import compiled as checked
 from qwen_webui.structured.compiling import limits
-from qwen_webui.structured.ends import fresh_end
 from qwen_webui.structured.hints import hints
 from qwen_webui.structured.names import Names
 from qwen_webui.structured.vocabulary import read_vocabulary

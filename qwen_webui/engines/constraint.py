@@ -19,8 +19,7 @@ from qwen_webui.engines.compiled import Compiled
 from qwen_webui.engines.room import budget_too_small
 from qwen_webui.errors import GenerationFailed
 from qwen_webui.structured.alphabet import Alphabet
-from qwen_webui.structured.closing import QUICK
-from qwen_webui.structured.ends import fresh_end
+from qwen_webui.structured.closing import QUICK, fresh_end
 from qwen_webui.structured.names import Names
 from qwen_webui.types import ConstraintKind, FinishReason
 
@@ -86,6 +85,10 @@ class Guide:
         if not allowed or self._matcher.is_error():
             raise _gave_up(self._matcher)
         return only
+
+    def allowed(self) -> Tensor:
+        """What the last look saw: one bit a token, 32 an int32, on the host."""
+        return self._bits.seen()
 
     def masked(self, scores: Tensor) -> Tensor:
         """`scores`, [1, vocabulary], minus infinity where the last look saw the token forbidden."""
@@ -196,6 +199,10 @@ class _Bits:
             return len(places) > 0, None
         word = int(self._words[places[0]]) & 0xFFFFFFFF
         return True, 32 * int(places[0]) + word.bit_length() - 1 if word.bit_count() == 1 else None
+
+    def seen(self) -> Tensor:
+        """A copy of its own."""
+        return self._here.clone()
 
     def masked(self, scores: Tensor) -> Tensor:
         # The wait for the drawn token keeps the next mask from being written too early.

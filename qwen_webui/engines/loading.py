@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PretrainedConfig
 from transformers.utils import logging as noise
 
 from qwen_webui.engines.kernels import quantization
@@ -86,9 +86,15 @@ def read_model(plan: LoadPlan, config: PretrainedConfig, dtype: Dtype, kernel: s
     return model
 
 
-def sampling_defaults(model: Model) -> Sampling:
+def generation_config(plan: LoadPlan, config: PretrainedConfig) -> GenerationConfig:
+    """What the checkpoint says of sampling, as `from_pretrained` finds it."""
+    if has_generation_config(plan.folder):
+        return GenerationConfig.from_pretrained(plan.folder, local_files_only=True)
+    return GenerationConfig.from_model_config(config)
+
+
+def sampling_defaults(said: GenerationConfig) -> Sampling:
     """The checkpoint's own sampling, complete. Without `do_sample` it means greedy."""
-    said = model.generation_config
     temperature = 1.0 if said.temperature is None else float(said.temperature)
     return Sampling(
         temperature=temperature if said.do_sample else 0.0,

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from qwen_webui.engines.cancelling import Ticket
 from qwen_webui.engines.device import give_back, measured
 from qwen_webui.engines.failures import translated
-from qwen_webui.engines.transformers import LoadedModel, load_model
+from qwen_webui.engines.transformers import AnyModel, load_model
 from qwen_webui.engines.wire import (
     Answer,
     Call,
@@ -42,7 +42,7 @@ class Worker:
         self._pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="call")
         self._tickets: dict[int, Ticket] = {}
         self._running: set[Future[None]] = set()
-        self._model: LoadedModel | None = None
+        self._model: AnyModel | None = None
 
     def serve(self) -> None:
         """Until the parent closes the pipe."""
@@ -97,7 +97,7 @@ class Worker:
         if isinstance(failure, EngineCrashed):
             os._exit(1)
 
-    def _loaded(self) -> LoadedModel:
+    def _loaded(self) -> AnyModel:
         if self._model is None:
             raise ModelNotReady("No model is loaded. Load one first.")
         return self._model

@@ -7,20 +7,34 @@ One TokenStreamer for each request, in the thread that generates. Does not choos
 from __future__ import annotations
 
 import time
+from typing import Protocol
 
 from torch import Tensor
 from transformers.generation.streamers import BaseStreamer
 
 from qwen_webui.engines.cancelling import Ticket
+from qwen_webui.engines.constraint import Guide
 from qwen_webui.engines.progress import Emit
-from qwen_webui.engines.sampler import Sampler
 from qwen_webui.engines.stops import StopFilter
 from qwen_webui.tokens import ChatTokenizer
-from qwen_webui.types import Finished, FinishReason, TextDelta, Usage
+from qwen_webui.types import Finished, FinishReason, TextDelta, TokenLogprob, Usage
 
 
 class AnswerComplete(Exception):
     """Raised out of `generate`, which has no other way to stop now."""
+
+
+class Chooser(Protocol):
+    """Who chose the tokens, as far as their text is concerned."""
+
+    @property
+    def guide(self) -> Guide | None:
+        """What keeps the answer to its constraint."""
+        ...
+
+    def report(self) -> tuple[TokenLogprob, ...]:
+        """Of the token chosen last; empty unless asked for."""
+        ...
 
 
 class TokenStreamer(BaseStreamer):
@@ -34,13 +48,15 @@ class TokenStreamer(BaseStreamer):
     def __init__(
         self,
         tokenizer: ChatTokenizer,
-        sampler: Sampler,
+        sampler: Chooser,
         stop: tuple[str, ...],
         ticket: Ticket,
         emit: Emit,
     ) -> None:
         self._first = ticket.issued
         self.count = 0
+        # Of the prompt, tokens that need not be computed.
+        self.cached = 0
         self._stop_ids = frozenset(tokenizer.stop_ids)
         self._decoder = tokenizer.stream()
         self._sampler = sampler
@@ -54,9 +70,12 @@ class TokenStreamer(BaseStreamer):
         """First the prompt, then one token a call."""
         if self._prompt is None:
             self._prompt = value.numel()
-            return
+        else:
+            self.push(int(value))
+
+    def push(self, token: int) -> None:
+        """One token of the answer. Raises AnswerComplete where nothing may follow it."""
         self._ticket.check()
-        token = int(value)
         if not self.count:
             self._first = time.monotonic()
         if token in self._stop_ids:
@@ -84,7 +103,11 @@ class TokenStreamer(BaseStreamer):
         now = time.monotonic()
         first = self._first if self.count else now
         usage = Usage(
-            self._prompt, self.count, 0, first - self._ticket.issued, now - self._ticket.issued
+            self._prompt,
+            self.count,
+            self.cached,
+            first - self._ticket.issued,
+            now - self._ticket.issued,
         )
         guide = self._sampler.guide
         reason, closed = guide.ending(self._reason) if guide else (self._reason, False)

@@ -20,6 +20,9 @@ from qwen_webui.engines import device as devices
 from qwen_webui.engines.cancelling import LayerHooks, Ticket
 from qwen_webui.engines.compiled import Grammars
 from qwen_webui.engines.constraint import Guide
+from qwen_webui.engines.decode.loading import load_decoded
+from qwen_webui.engines.decode.model import DecodedModel
+from qwen_webui.engines.decode.source import NotForThisPath
 from qwen_webui.engines.failures import NOT_FINITE, is_out_of_memory, of_load
 from qwen_webui.engines.kernels import candidates, kernel_of, quantization
 from qwen_webui.engines.loading import (
@@ -40,6 +43,7 @@ from qwen_webui.errors import CheckpointError, GenerationFailed
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
     Constraint,
+    Device,
     Dtype,
     EngineInfo,
     GenerationRequest,
@@ -54,6 +58,10 @@ SCORED_AT_ONCE = 256
 GREEDY = Sampling(0.0, 1.0, 0, 0.0, 1.0, 0.0, 0.0, max_new_tokens=4)
 
 log = logging.getLogger(__name__)
+
+
+# On these devices `auto` is our own path where it takes the checkpoint.
+OURS: frozenset[Device] = frozenset({"cuda"})
 
 
 class LoadedModel:
@@ -76,7 +84,7 @@ class LoadedModel:
             dtype=dtype,
             kernel=kernel_of(model.model.layers[0]),
             max_context=plan.max_context,
-            defaults=sampling_defaults(model),
+            defaults=sampling_defaults(model.generation_config),
             stop_ids=tokenizer.stop_ids,
             weights_bytes=weights_bytes(model),
             load_seconds=0.0,
@@ -171,7 +179,10 @@ class LoadedModel:
         )
 
 
-def load_model(plan: LoadPlan, emit: Emit) -> LoadedModel:
+AnyModel = LoadedModel | DecodedModel
+
+
+def load_model(plan: LoadPlan, emit: Emit) -> AnyModel:
     """Load `plan` and try it out. Raises CheckpointError, OutOfMemory, DeviceUnusable or
     EngineCrashed; nothing stays loaded then."""
     started = time.monotonic()
@@ -200,7 +211,7 @@ def _notes(plan: LoadPlan, dtype: Dtype, kernel: str) -> tuple[str, ...]:
     notes = []
     if plan.dtype not in (None, dtype):
         notes.append(f"Quantised weights are computed in {dtype} on this device.")
-    if kernel == "TorchInt8Linear":
+    if kernel in ("TorchInt8Linear", "torch int8pack"):
         notes.append("On the CPU, 8-bit weights are rescaled by rows: faster, a little less exact.")
     if plan.yarn_factor > 1.0:
         notes.append(
@@ -211,7 +222,27 @@ def _notes(plan: LoadPlan, dtype: Dtype, kernel: str) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _load(plan: LoadPlan) -> LoadedModel:
+def _load(plan: LoadPlan) -> AnyModel:
+    if plan.engine_path == "reference" or (plan.engine_path == "auto" and plan.device not in OURS):
+        return _load_reference(plan)
+    config = read_config(plan)
+    try:
+        dtype = choose_dtype(plan, config)
+        model = load_decoded(plan, config, dtype)
+    except NotForThisPath as reason:
+        log.warning("the reference path computes %s: %s", plan.spec.name, reason)
+        note = f"The quick path does not take this checkpoint here: {reason}."
+    else:
+        notes = _notes(plan, dtype, model.info.kernel)
+        model.info = dataclasses.replace(model.info, notes=notes)
+        return model
+    devices.give_back()
+    found = _load_reference(plan)
+    found.info = dataclasses.replace(found.info, notes=(*found.info.notes, note))
+    return found
+
+
+def _load_reference(plan: LoadPlan) -> LoadedModel:
     tokenizer = ChatTokenizer.load(Path(plan.folder))
     config = read_config(plan)
     dtype = choose_dtype(plan, config)

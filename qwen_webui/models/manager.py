@@ -31,6 +31,7 @@ from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
     CheckpointSpec,
     Dtype,
+    EnginePath,
     Finished,
     GenerationEvent,
     GenerationRequest,
@@ -42,6 +43,7 @@ from qwen_webui.types import (
 )
 
 SHUTTING_DOWN = "The server is shutting down. Send the request again in a moment."
+NO_CARD = MemoryUse("cuda", "no card", 0, 0, 0)
 RETRY_AFTER_LOAD = 5  # seconds; a load's end is not known beforehand
 CUT_SECONDS = 2.0  # for the engine to let go of what is cut at the end; it may hang
 
@@ -62,6 +64,7 @@ class ModelManager:
         device: Literal["auto", "cuda", "cpu"],
         dtype: Literal["auto"] | Dtype,
         max_context: int | None,
+        engine_path: EnginePath = "auto",
         max_running: int,
         max_waiting: int,
         queue_timeout: float,
@@ -72,7 +75,7 @@ class ModelManager:
         self._board = Board()
         self._line = Line(max_running, max_waiting, queue_timeout, self._counted)
         wanted = None if dtype == "auto" else dtype
-        self._slot = EngineSlot(loader, device, wanted, max_context)
+        self._slot = EngineSlot(loader, device, wanted, max_context, engine_path)
         self._swapper = Swapper(library, self._slot, self._line, self._board, drain_seconds)
         self._recovery = Recovery(self._slot, self._line, self._board)
         self._stopping = False
@@ -92,12 +95,18 @@ class ModelManager:
         return self._slot.held.tokenizer
 
     async def memory(self) -> MemoryUse:
-        """Measured now."""
-        return await self._slot.memory()
+        """Measured now; nothing at all of a card that was asked for and is not there."""
+        try:
+            return await self._slot.memory()
+        except DeviceUnusable:
+            return NO_CARD
 
     async def forecasts(self) -> tuple[tuple[CheckpointSpec, MemoryForecast], ...]:
         """Every known checkpoint with what it would take, were the loaded one unloaded."""
-        room = await self._slot.room()
+        try:
+            room = await self._slot.room()
+        except DeviceUnusable:
+            room = NO_CARD  # nothing fits; why is what a load says
         return tuple((spec, self._slot.forecast(spec, room)) for spec in self._library.all())
 
     async def load(self, name: str, *, wait_turn: bool = True) -> SwapReport:

@@ -26,6 +26,7 @@ from qwen_webui.tokens import ChatTokenizer, EstimatedTokenizer
 from qwen_webui.types import (
     CheckpointSpec,
     Dtype,
+    EnginePath,
     Finished,
     GenerationRequest,
     LoadPlan,
@@ -69,11 +70,13 @@ class EngineSlot:
         device: Literal["auto", "cuda", "cpu"],
         dtype: Dtype | None,
         max_context: int | None,
+        engine_path: EnginePath = "auto",
     ) -> None:
         self._loader = loader
         self._device = device
         self._dtype = dtype
         self._max_context = max_context
+        self._engine_path = engine_path
         self._used = False
         self._watch: asyncio.Task[None] | None = None
         self.died: Callable[[Engine], None] | None = None
@@ -125,6 +128,7 @@ class EngineSlot:
             dtype=self._dtype,
             max_context=need.context,
             yarn_factor=YARN_FACTOR if stretched else 1.0,
+            engine_path=self._engine_path,
         )
         if spec.family == "external" and spec.folder is None:
             return Prepared(plan, EstimatedTokenizer())

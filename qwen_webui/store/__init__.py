@@ -7,6 +7,7 @@ from qwen_webui.store.values import (
     JsonRun,
     JsonRunEntry,
     RunOutcome,
+    StoredDocument,
     StoredMessage,
 )
 
@@ -17,5 +18,6 @@ __all__ = [
     "JsonRunEntry",
     "RunOutcome",
     "Store",
+    "StoredDocument",
     "StoredMessage",
 ]

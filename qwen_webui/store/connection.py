@@ -21,7 +21,7 @@ T = TypeVar("T")
 BUSY_SECONDS = 5.0
 
 _SENTENCES = {
-    sqlite3.SQLITE_FULL: "The disk with the data folder is full, so the conversation was not saved."
+    sqlite3.SQLITE_FULL: "The disk with the data folder is full, so nothing was saved."
     " Free some space or choose another folder with --data-dir.",
     sqlite3.SQLITE_IOERR: "The disk with the data folder failed to read or write the conversations."
     " Check the disk and its free space, or choose another folder with --data-dir.",

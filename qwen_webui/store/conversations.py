@@ -16,31 +16,36 @@ from pathlib import Path
 from typing import Literal
 
 from qwen_webui.errors import InvalidRequest
-from qwen_webui.store import export, rows, runs, schema
+from qwen_webui.store import documents, export, rows, runs, schema
+from qwen_webui.store.documents import Documents
 from qwen_webui.store.file import Deletion, File, run_all
 from qwen_webui.store.runs import Runs
 from qwen_webui.store.text import TITLE_LENGTH, one_line, storable
 from qwen_webui.store.values import Conversation, ConversationEntry, StoredMessage
 
+UPLOADS = "uploads"
+
 
 class Store:
-    """Conversations by owner and id, and `runs` likewise. `owner` is whatever names one; ids are
-    128 random bits.
+    """Conversations by owner and id, and `runs` and `documents` likewise. `owner` is whatever names
+    one; ids are 128 random bits.
 
     Every method raises StoreError when the file cannot be read or written, and NotFound for an id
     that is not there or not the owner's: which of the two is not told.
     """
 
-    def __init__(self, file: File, clock: Callable[[], float]) -> None:
+    def __init__(self, file: File, uploads: Path, clock: Callable[[], float]) -> None:
         self._file = file
         self._clock = clock
         self.runs = Runs(file, clock)
+        self.documents = Documents(file, uploads, clock)
 
     @classmethod
     async def open(cls, path: Path, *, clock: Callable[[], float] = time.time) -> Store:
-        """Open or create `path`. StoreError for a damaged, foreign or newer file, left as it is."""
+        """Open or create `path`; documents have their folders beside it, in `uploads`. StoreError
+        for a damaged, foreign or newer file, left as it is."""
         await asyncio.to_thread(schema.prepare, path)
-        return cls(File(path), clock)
+        return cls(File(path), path.parent / UPLOADS, clock)
 
     async def close(self) -> None:
         """Finish the writes that were asked for, then close. Closing twice is harmless."""
@@ -102,33 +107,43 @@ class Store:
         return await self._file.delete(work, deletions)
 
     async def delete(self, owner: str, id: str) -> None:
-        """Delete one conversation for good."""
+        """Delete one conversation with its documents for good."""
         deletions = (
+            documents.deletion_in(id),
             Deletion("messages", "conversation = ?", (storable(id),)),
             Deletion("conversations", "id = ?", (storable(id),)),
         )
 
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: sqlite3.Connection) -> list[str]:
             rows.entry(db, owner, id)
+            gone = documents.ids_of(db, deletions)
             run_all(db, deletions)
+            return gone
 
-        await self._file.delete(work, deletions)
+        await self._file.delete(work, deletions, self.documents.deleted)
 
     async def delete_all(self, owner: str) -> int:
-        """Delete all of the owner's conversations and runs for good; how many there were."""
+        """Delete all of the owner's conversations, runs and documents for good; how many
+        conversations, runs, and documents without a conversation there were."""
         own = "conversation IN (SELECT id FROM conversations WHERE owner = ?)"
         deletions = (
+            documents.deletion_of(owner),
             Deletion("messages", own, (owner,)),
             Deletion("conversations", "owner = ?", (owner,)),
             *runs.deletions_of(owner),
         )
 
-        def work(db: sqlite3.Connection) -> int:
+        def work(db: sqlite3.Connection) -> tuple[int, list[str]]:
             count = len(rows.entries(db, owner, "")) + runs.count(db, owner)
+            count += documents.count_alone(db, owner)
+            gone = documents.ids_of(db, deletions)
             run_all(db, deletions)
-            return count
+            return count, gone
 
-        return await self._file.delete(work, deletions)
+        count, _ = await self._file.delete(
+            work, deletions, lambda result: self.documents.deleted(result[1])
+        )
+        return count
 
     async def export_markdown(
         self, owner: str, id: str, language: Literal["en", "zh"] = "en"

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
+from qwen_webui.store.reading_lines import quoted, unread
 from qwen_webui.store.values import Conversation, JsonRun, StoredMessage
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
@@ -48,8 +49,17 @@ def markdown(conversation: Conversation, language: Literal["en", "zh"]) -> str:
     for message in conversation.messages:
         parts += [f"## {words[message.role]}", message.content.strip("\n")]
         if message.role == "assistant":
+            parts += _about(message, language)
             parts.append(_footer(message, words))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _about(message: StoredMessage, language: Literal["en", "zh"]) -> Iterator[str]:
+    """What an answer about documents quotes, and what it did not read."""
+    if message.sources is not None:
+        if message.citations is not None:
+            yield quoted(message.sources, message.citations, language)
+        yield from unread(message.sources, language)
 
 
 def _footer(message: StoredMessage, words: Mapping[str, str]) -> str:

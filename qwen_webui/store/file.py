@@ -25,7 +25,7 @@ class Deletion:
 
     table: str
     where: str
-    values: tuple[str | int, ...]
+    values: tuple[str | float, ...]
 
     def run(self, db: sqlite3.Connection) -> None:
         """Delete them, in the transaction that is open."""
@@ -50,12 +50,19 @@ class File:
         return await self._writer.run(lambda db: _transaction(db, work))
 
     async def delete(
-        self, work: Callable[[sqlite3.Connection], T], deletions: Sequence[Deletion]
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        deletions: Sequence[Deletion],
+        afterwards: Callable[[T], None] = lambda _: None,
     ) -> T:
-        """Do `work`, which runs `deletions` and may do more, and leave no trace of those rows."""
+        """Do `work`, which runs `deletions` and may do more, and leave no trace of those rows.
+
+        `afterwards` is done with the result of `work` when the rows are gone for good.
+        """
 
         def whole(db: sqlite3.Connection) -> T:
             result = _transaction(db, work)
+            afterwards(result)
             # The log still holds the old pages; merged and emptied, it does not.
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             for copy in schema.copies(self._path):

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from qwen_webui.errors import InvalidRequest, NotFound
+from qwen_webui.store.reading import citations_of, citations_text, sources_of, sources_text
 from qwen_webui.store.text import fold, storable, title_from
 from qwen_webui.store.values import Conversation, ConversationEntry, StoredMessage
 from qwen_webui.types import Usage
@@ -66,8 +67,8 @@ def conversation(db: sqlite3.Connection, owner: str, id: str) -> Conversation:
     """All of one conversation. Raises NotFound."""
     head = entry(db, owner, id)
     rows = db.execute(
-        "SELECT role, content, persona, model, precision, usage, stopped, finish_reason, created"
-        " FROM messages WHERE conversation = ? ORDER BY position",
+        "SELECT role, content, persona, model, precision, usage, stopped, finish_reason, created,"
+        " sources, citations FROM messages WHERE conversation = ? ORDER BY position",
         (head.id,),
     )
     messages = tuple(_message(row) for row in rows)
@@ -75,7 +76,7 @@ def conversation(db: sqlite3.Connection, owner: str, id: str) -> Conversation:
 
 
 def _message(row: Sequence[object]) -> StoredMessage:
-    role, content, persona, model, precision, usage, stopped, reason, created = row
+    role, content, persona, model, precision, usage, stopped, reason, created, *about = row
     return StoredMessage(
         role=role,  # type: ignore[arg-type]  # SQLite's values have no static type
         content=content,  # type: ignore[arg-type]
@@ -86,6 +87,8 @@ def _message(row: Sequence[object]) -> StoredMessage:
         stopped=bool(stopped),
         finish_reason=reason,  # type: ignore[arg-type]
         created=created,  # type: ignore[arg-type]
+        sources=sources_of(about[0]),
+        citations=citations_of(about[1]),
     )
 
 
@@ -99,12 +102,13 @@ def append(
         usage = json.dumps(dataclasses.asdict(message.usage)) if message.usage else None
         db.execute(
             "INSERT INTO messages (conversation, position, role, content, persona, model,"
-            " precision, usage, stopped, finish_reason, created, search)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " precision, usage, stopped, finish_reason, created, search, sources, citations)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(head.id, position, message.role, content, message.persona, message.model),
                 *(message.precision, usage, message.stopped, message.finish_reason),
                 *(message.created or now, fold(content)),
+                *(sources_text(message.sources), citations_text(message.citations)),
             ),
         )
         if not head.title and message.role == "user":

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from qwen_webui.errors import NotFound
 from qwen_webui.store import export
 from qwen_webui.store.file import Deletion, File, run_all
+from qwen_webui.store.reading import sources_of, sources_text
 from qwen_webui.store.text import storable, title_from
 from qwen_webui.store.values import JsonRun, JsonRunEntry
 from qwen_webui.types import Usage
@@ -24,7 +25,7 @@ MOST_LISTED = 500
 
 _COLUMNS = (
     *("id", "title", "prompt", "schema", "max_new_tokens", "answer", "outcome", "closed"),
-    *("error", "model", "precision", "usage", "created"),
+    *("error", "model", "precision", "usage", "created", "sources"),
 )
 
 
@@ -95,6 +96,7 @@ def count(db: sqlite3.Connection, owner: str) -> int:
 def _insert(db: sqlite3.Connection, owner: str, run: JsonRun) -> None:
     values = {name: getattr(run, name) for name in _COLUMNS}
     values["usage"] = json.dumps(dataclasses.asdict(run.usage)) if run.usage else None
+    values["sources"] = sources_text(run.sources)
     places = ", ".join("?" * (len(_COLUMNS) + 1))
     db.execute(
         f"INSERT INTO runs (owner, {', '.join(_COLUMNS)}) VALUES ({places})",
@@ -111,4 +113,6 @@ def _get(db: sqlite3.Connection, owner: str, id: str) -> JsonRun:
         raise NotFound("There is no such run; it may have been deleted.", param="id")
     values = dict(zip(_COLUMNS, row, strict=True))
     usage = Usage(**json.loads(str(values["usage"]))) if values["usage"] else None
-    return JsonRun(**values | {"usage": usage, "closed": bool(values["closed"])})  # type: ignore[arg-type]
+    values |= {"usage": usage, "closed": bool(values["closed"])}
+    values["sources"] = sources_of(values["sources"])
+    return JsonRun(**values)  # type: ignore[arg-type]  # SQLite's values have no static type

@@ -9,6 +9,7 @@ left as it is. No conversation is read or written here.
        + `search`: the text folded for searching. A plain column, not FTS5: its trigrams find no
          word of two characters, and it keeps deleted text in its index.
     3  + runs of the JSON tab
+    4  + documents, and what an answer read of them and quotes (sources, citations)
 """
 
 from __future__ import annotations
@@ -66,8 +67,26 @@ def _version_3(db: sqlite3.Connection) -> None:
     db.execute("CREATE INDEX runs_by_owner ON runs (owner, created)")
 
 
+def _version_4(db: sqlite3.Connection) -> None:
+    db.execute(
+        "CREATE TABLE documents (id TEXT PRIMARY KEY, owner TEXT NOT NULL,"
+        " conversation TEXT REFERENCES conversations ON DELETE CASCADE, name TEXT NOT NULL,"
+        " kind TEXT NOT NULL, unit TEXT NOT NULL, pages INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+        " created REAL NOT NULL, expires REAL, to_recognise TEXT NOT NULL,"
+        " original INTEGER NOT NULL, revision INTEGER NOT NULL)"
+    )
+    db.execute("CREATE INDEX documents_by_owner ON documents (owner, conversation, created)")
+    # Deleting a conversation looks for its documents.
+    db.execute("CREATE INDEX documents_by_conversation ON documents (conversation)")
+    for table, column in (("messages", "sources"), ("messages", "citations"), ("runs", "sources")):
+        db.execute(f"ALTER TABLE {table} ADD COLUMN {column} TEXT")
+
+
 # The step at index n brings version n to n + 1.
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2, _version_3)
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    *(_version_1, _version_2),
+    *(_version_3, _version_4),
+)
 VERSION = len(STEPS)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from qwen_webui.types import FinishReason, Message, Role, Usage
+from qwen_webui.types import Citations, FinishReason, Message, Role, Sources, Usage
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class StoredMessage:
 
     `stopped` marks an answer that was cut (by the user or by an error): `content` is what had
     arrived, and `finish_reason` is None then. `created` is in seconds since 1970, UTC; 0 lets the
-    store put the present time.
+    store put the present time. `sources` and `citations` are of an answer about documents.
     """
 
     role: Role
@@ -29,6 +29,8 @@ class StoredMessage:
     stopped: bool = False
     finish_reason: FinishReason | None = None
     created: float = 0.0
+    sources: Sources | None = None
+    citations: Citations | None = None
 
     @property
     def message(self) -> Message:
@@ -88,6 +90,7 @@ class JsonRun:
     model: str | None = None
     precision: str | None = None
     usage: Usage | None = None
+    sources: Sources | None = None
     id: str = ""
     title: str = ""
     created: float = 0.0
@@ -102,3 +105,24 @@ class JsonRunEntry:
     outcome: RunOutcome
     model: str | None
     created: float
+
+
+@dataclass(frozen=True)
+class StoredDocument:
+    """One uploaded document, without its text. `pages` is how many, each of kind `unit`; `bytes`
+    the size of the file. One without a conversation is deleted at `expires` (seconds since 1970,
+    UTC, as `created`); the others die with theirs. `to_recognise`: pages that only OCR can read.
+    `original` false: pasted text, which has no file. `revision` counts what OCR changed."""
+
+    id: str
+    name: str
+    kind: str
+    unit: str
+    pages: int
+    bytes: int
+    created: float
+    conversation: str | None = None
+    expires: float | None = None
+    to_recognise: tuple[int, ...] = ()
+    original: bool = True
+    revision: int = 0

@@ -8,12 +8,14 @@ when its standard input closes. It has no use for the network and never opens it
 
 from __future__ import annotations
 
+import importlib
 import os
 import queue
 import resource
 import signal
 import sys
 import threading
+import traceback
 from collections import OrderedDict
 from pathlib import Path
 
@@ -26,13 +28,14 @@ from qwen_webui.structured.closing import needed_tokens
 from qwen_webui.structured.compiling import compiled
 from qwen_webui.structured.hints import hints
 from qwen_webui.structured.reading import read_schema_text
-from qwen_webui.structured.validating import check
 from qwen_webui.structured.values import last
 from qwen_webui.structured.vocabulary import byte_vocabulary, read_vocabulary
 from qwen_webui.structured.walk import problems_of
 from qwen_webui.structured.wire import Job, Result
 
 JOB_SECONDS = 1.6
+# Imported by a "read" job: its format checkers take a second, which no schema need wait for.
+VALIDATING = "qwen_webui.structured.validating"
 # Far above what a vocabulary of 150,000 entries takes, which is about 200 MB.
 MEMORY = 1_500 * 2**20
 STACK = 256 * 2**20
@@ -64,14 +67,16 @@ class _Vocabularies:
 
 def answer(job: Job, vocabularies: _Vocabularies) -> Result:
     """Do one job. Raises WebUIError for what it refuses."""
-    if job.work == "vocabulary":
-        assert job.folder is not None, "a vocabulary is read from a folder"
-        vocabularies.get(job.folder)
+    if job.work == "read":
+        if job.folder is None:
+            importlib.import_module(VALIDATING)
+        else:
+            vocabularies.get(job.folder)
         return Result()
     if job.work == "inspect":
         return Result(problems=tuple(problems_of(read_schema_text(job.value))))
     if job.work == "check":
-        check(job.constraint, job.text)
+        importlib.import_module(VALIDATING).check(job.constraint, job.text)
         return Result()
     if job.folder is None:
         compiled(job.constraint, vocabularies.byte)
@@ -102,7 +107,7 @@ def _serve(lines: queue.SimpleQueue[str]) -> None:
     print(Result().line(), flush=True)
     while True:
         job = Job.of_line(lines.get())
-        if job.work != "vocabulary":
+        if job.work != "read":
             # Unhandled on purpose: the system ends the process even inside foreign code.
             signal.setitimer(signal.ITIMER_REAL, JOB_SECONDS)
         if job.work == "prepare":
@@ -119,6 +124,8 @@ def _serve_or_end(lines: queue.SimpleQueue[str]) -> None:
     """An error nobody expected ends the process; the job counts as refused."""
     try:
         _serve(lines)
+    except Exception:
+        traceback.print_exc()
     finally:
         os._exit(1)
 

@@ -2,8 +2,10 @@
 
 Works on bytes, not on a model's tokens: 256 of them are cheap to try, and every vocabulary spells
 with them. A greedy walk closes what is open; where that fails or is long, its decisions are
-varied, fewest variations first. The result is short, not proven shortest. Bounded work, counted
-in steps and not in time, so that every process finds the same end. Imports no torch.
+varied, fewest variations first. Where an end would write a name twice in one object, the name is
+made longer by a letter and the end is looked for from there. The result is short, not proven
+shortest. Bounded work, counted in steps and not in time, so that every process finds the same end.
+Imports no torch.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from dataclasses import dataclass, field
 from llguidance import LLMatcher
 
 from qwen_webui.structured.alphabet import Alphabet
+from qwen_webui.structured.names import Names
 
 # Rounds of the search: symbols of the longest end that is looked for, and steps of work if none
 # is found. Most ends are short, and a walk that closes nothing must not run far before another
@@ -30,6 +33,9 @@ BACKSLASH = 0x5C
 ENDS_OF_LEVELS = frozenset(b"}]")
 LONG_RUN = 16
 MOST_TRIES = 128
+# Of names made longer because they stand in their object already.
+MAX_NAMES = 100
+_LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def shortest(
@@ -47,6 +53,54 @@ def shortest(
     for most, work in rounds:
         if (found := _Search(state, alphabet, most, work, effort, hints).run()) is not None:
             return tuple(_with_short_runs(state, alphabet, found))
+    return None
+
+
+def fresh_end(
+    state: LLMatcher,
+    alphabet: Alphabet,
+    names: Names,
+    rounds: Sequence[tuple[int, int]] = THOROUGH,
+    effort: int = EFFORT,
+    hints: Sequence[bytes] = (),
+) -> tuple[int, ...] | None:
+    """As `shortest`, with no name twice; None when no such end was found."""
+    path: tuple[int, ...] = ()
+    state, names = state.deep_copy(), names.copy()
+    for _ in range(MAX_NAMES):
+        end = shortest(state, alphabet, rounds, effort, hints)
+        if end is None:
+            return None
+        place = _first_twice(end, names)
+        if place is None:
+            return path + end
+        other = _longer_name(end[:place], state, names)
+        if other is None:
+            return None
+        state.consume_tokens(list(other))
+        names.take(bytes(other))
+        path += other
+    return None
+
+
+def _first_twice(end: tuple[int, ...], names: Names) -> int | None:
+    """Where in `end` the quote stands that completes a name for the second time."""
+    names = names.copy()
+    for place, symbol in enumerate(end):
+        if not names.allows(bytes([symbol])):
+            return place
+        names.take(bytes([symbol]))
+    return None
+
+
+def _longer_name(before: tuple[int, ...], state: LLMatcher, names: Names) -> tuple[int, ...] | None:
+    """`before` and one more letter, where the grammar takes one: at its end, else earlier."""
+    for cut in range(len(before), -1, -1):
+        for letter in _LETTERS:
+            path = (*before[:cut], letter)
+            fits = state.validate_tokens(list(path)) == len(path)
+            if fits and path != before[: cut + 1] and names.allows(bytes(path)):
+                return path
     return None
 
 

@@ -11,7 +11,7 @@ from qwen_webui.errors import SchemaRefused
 from qwen_webui.structured.grammars import grammar, schema_of
 from qwen_webui.structured.references import parts
 from qwen_webui.structured.rewrite import Rewriting
-from qwen_webui.structured.values import last, shown
+from qwen_webui.structured.values import last, located, shown
 from qwen_webui.types import Constraint
 
 MAX_LOOKED_AT = 100
@@ -38,10 +38,13 @@ def compiled(constraint: Constraint, vocabulary: LLTokenizer) -> str:
         return text
     schema = schema_of(constraint)
     place = "#" if schema is None else _deepest(schema, vocabulary)
-    name = last(place)
-    about = "The constraint" if name == "#" else f"`{shown(name)}`"
+    whole = "The constraint" if schema is None else "The schema as a whole"
+    about = whole if place == "#" else f"`{shown(last(place))}`"
+    advice = "Correct or simplify it."
+    if place == "#" and schema is not None:
+        advice = "Look at what its keywords and parts ask for together."
     raise SchemaRefused(
-        f"{about} cannot be held: {trouble}. It stands at {place}. Correct or simplify it.",
+        f"{located(f'{about} cannot be held: {trouble}.', place)} {advice}",
         code="schema_invalid" if "no answer" in trouble else "schema_unsupported",
         param=place,
     )

@@ -58,13 +58,14 @@ def fixed_values(schema: Any) -> frozenset[str] | None:
     if not isinstance(schema, dict):
         return None
     if "const" in schema:
-        return frozenset({_as_text(schema["const"])})
+        return frozenset({as_text(schema["const"])})
     if isinstance(schema.get("enum"), list):
-        return frozenset(map(_as_text, schema["enum"]))
+        return frozenset(map(as_text, schema["enum"]))
     return None
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A text that equal values share."""
     # 1 and 1.0 are one number in JSON Schema; true is not 1.
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -17,7 +17,7 @@ from qwen_webui.structured.hostile import check_pattern
 from qwen_webui.structured.patterns import UnusablePattern, literal, translated
 from qwen_webui.structured.reading import read_schema_text
 from qwen_webui.structured.rewrite import Rewriting
-from qwen_webui.structured.values import MAX_CHOICES, Problem, shown
+from qwen_webui.structured.values import MAX_CHOICES, Problem, located, shown
 from qwen_webui.structured.walk import problems_of
 from qwen_webui.types import Constraint
 
@@ -97,7 +97,7 @@ def whole_regex(pattern: str) -> str:
     except UnusablePattern as error:
         raise SchemaRefused(
             f"The regular expression {shown(pattern)} {error}.",
-            code="schema_unsupported",
+            code=error.code,
             param="#",
         ) from error
 
@@ -105,7 +105,7 @@ def whole_regex(pattern: str) -> str:
 def refusal(problem: Problem) -> SchemaRefused:
     """A problem as the error that is raised."""
     return SchemaRefused(
-        f"{problem.sentence} It stands at {problem.place}.",
+        located(problem.sentence, problem.place),
         code=problem.code,
         param=problem.place,
     )

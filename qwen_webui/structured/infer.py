@@ -27,7 +27,7 @@ def _of_all(values: list[Any], depth: int) -> dict[str, Any]:
         return {}
     kinds: dict[str, list[Any]] = {}
     for value in values:
-        kinds.setdefault(_type(value), []).append(value)
+        kinds.setdefault(type_of(value), []).append(value)
     if "integer" in kinds and "number" in kinds:
         kinds["number"] += kinds.pop("integer")
     found = [_of_kind(kind, of_it, depth) for kind, of_it in kinds.items() if kind != "null"]
@@ -65,7 +65,8 @@ def _of_objects(values: list[dict[str, Any]], depth: int) -> dict[str, Any]:
     }
 
 
-def _type(value: Any) -> str:
+def type_of(value: Any) -> str:
+    """The JSON type; a number without a fraction is an integer, as in JSON Schema."""
     match value:
         case None:
             return "null"

@@ -44,7 +44,6 @@ REFUSED: dict[str, str] = {
     "contains": _LIST_INSTEAD,
     "minContains": _LIST_INSTEAD,
     "maxContains": _LIST_INSTEAD,
-    "uniqueItems": _LIST_INSTEAD,
     "dependentRequired": _SPLIT,
     "dependentSchemas": _SPLIT,
     "dependencies": _SPLIT,

@@ -54,7 +54,11 @@ _NEGATED = {
 
 
 class UnusablePattern(Exception):
-    """The expression cannot be held; the message says why and what to do."""
+    """The expression cannot be held, or is none; the message says why and what to do."""
+
+    def __init__(self, message: str, code: str = "schema_unsupported") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def parsed(pattern: str) -> Any:
@@ -67,13 +71,27 @@ def parsed(pattern: str) -> Any:
         raise UnusablePattern(f"nests more than {MAX_GROUPS} groups. Flatten it")
     try:
         tree = _parser.parse(without_look_ahead(pattern) or pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+    except re.error as error:
+        raise _no_expression(error, pattern) from error
+    except (OverflowError, RecursionError) as error:
         raise UnusablePattern(
-            f"is not a regular expression ({shown(error)}). Correct it"
+            f"is not a regular expression ({shown(error)}). Correct it", "schema_invalid"
         ) from error
     if tree.state.flags & ~re.UNICODE.value:
         raise UnusablePattern("has flags like (?i). Write the letters out, [Aa]")
     return tree
+
+
+def _no_expression(error: re.error, pattern: str) -> UnusablePattern:
+    if error.msg in (r"bad escape \p", r"bad escape \P"):
+        return UnusablePattern(
+            f"has {error.msg[-2:]}{{...}}, a class of Unicode's, which cannot be held. Name the "
+            "characters, for example [A-Za-zÀ-ÿ]"
+        )
+    place = "" if error.pos is None else f", at character {error.pos + 1} of {len(pattern)}"
+    return UnusablePattern(
+        f"is not a regular expression: {error.msg}{place}. Correct it", "schema_invalid"
+    )
 
 
 def _depth(pattern: str) -> int:

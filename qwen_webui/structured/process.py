@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +22,8 @@ PROGRAM = "qwen_webui.structured.checker"
 ANSWER_SECONDS = 2.5
 START_SECONDS = 60.0
 _LONGEST_LINE = 2**22
+# Of what the process said before it ended.
+_LAST_BYTES, _LAST_LINES = 4_000, 5
 
 
 class CheckerLost(Exception):
@@ -35,7 +37,6 @@ class Checker:
 
     def __init__(self) -> None:
         self._process: Process | None = None
-        self._folders: set[str] = set()
 
     @property
     def pid(self) -> int | None:
@@ -47,14 +48,20 @@ class Checker:
         again before it returns."""
         began = time.monotonic()
         try:
-            process = await self._ready(job.folder)
-            return (await self._answered(process, job, ANSWER_SECONDS)).raised()
+            process = await self._ready()
+            # What a job reads is no part of its time; asked again, it is there already.
+            for need in _needs(job):
+                (await self._answered(process, need, START_SECONDS)).raised()
+            seconds = START_SECONDS if job.work == "read" else ANSWER_SECONDS
+            return (await self._answered(process, job, seconds)).raised()
         except CheckerLost:
             seconds, lost = time.monotonic() - began, self._process
-            await self.close()
+            said = await self._end()
             # -14: it ended itself because time was up. 1: an error in it that nobody expected.
             code = lost.returncode if lost is not None else None
-            log.warning("the checker ended (%s) after %.1f s of a %s job", code, seconds, job.work)
+            log.warning(
+                "the checker ended (%s) after %.1f s of a %s job%s", code, seconds, job.work, said
+            )
             raise
         except asyncio.CancelledError:
             await self.close()
@@ -62,27 +69,29 @@ class Checker:
 
     async def close(self) -> None:
         """End the process. Harmless twice; the next job starts another."""
+        await self._end()
+
+    async def _end(self) -> str:
+        """What the process wrote last before its end, for the log."""
         process, self._process = self._process, None
-        self._folders.clear()
         if process is None:
-            return
+            return ""
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
-        assert process.stdin is not None, "asked for as a pipe"
+        assert process.stdin is not None and process.stderr is not None, "asked for as pipes"
         process.stdin.close()
+        said = await process.stderr.read()
         await process.wait()
+        lines = said[-_LAST_BYTES:].decode(errors="replace").splitlines()[-_LAST_LINES:]
+        return "".join(f"\n    {line}" for line in lines)
 
-    async def _ready(self, folder: str | None) -> Process:
-        """A process that has read the vocabulary: neither is part of a job's time."""
+    async def _ready(self) -> Process:
+        """A process that has begun, which is no part of a job's time."""
         if self._process is None or self._process.returncode is not None:
             await self.close()
             self._process = await _started()
             await self._heard(self._process, START_SECONDS)
-        if folder is not None and folder not in self._folders:
-            work = Job("vocabulary", folder=folder)
-            (await self._answered(self._process, work, START_SECONDS)).raised()
-            self._folders.add(folder)
         return self._process
 
     async def _answered(self, process: Process, job: Job, seconds: float) -> Result:
@@ -113,13 +122,19 @@ class Checker:
         return Result.of_line(line)
 
 
+def _needs(job: Job) -> tuple[Job, ...]:
+    if job.work == "check":
+        return (Job("read"),)
+    return (Job("read", folder=job.folder),) if job.work == "prepare" and job.folder else ()
+
+
 async def _started() -> Process:
     # Nothing is fetched, and nothing of the person's environment is needed but the search path.
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", PROGRAM),
         stdin=PIPE,
         stdout=PIPE,
-        stderr=DEVNULL,
+        stderr=PIPE,
         limit=_LONGEST_LINE,
         env={**os.environ, "PYTHONPATH": _search_path(), "RAYON_NUM_THREADS": "1"},
     )

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from qwen_webui.structured.values import MAX_CHARACTERS, MAX_DEPTH, Problem, shown, step
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_PIECES = re.compile(r'"((?:[^"\\]|\\.)*)"\s*(:?)|[\[\]{}]')
+_PIECES = re.compile(r'"((?:[^"\\]|\\.)*)"\s*(:?)|[\[\]{},]')
 MAX_DIGITS = 300
 # A level of a schema takes two, `properties` and one of them for example.
 MOST_BRACKETS = 2 * (MAX_DEPTH + 2)
@@ -64,13 +64,16 @@ def read_schema_text(text: str) -> Any:
 def too_deep(text: str) -> Problem | None:
     """Where brackets nest deeper than those of a schema may, found without building anything."""
     trail: list[str] = []
+    items: list[int | None] = []  # how many of each open list came before; None in an object
     name = ""
     for piece in _PIECES.finditer(text):
         mark = piece[0][0]
         if mark == '"':
             name = piece[1] if piece[2] else name
         elif mark in "[{":
-            trail.append(name if mark == "{" or name else "0")
+            inside = items[-1] if items else None
+            trail.append(name if inside is None else str(inside))
+            items.append(0 if mark == "[" else None)
             if len(trail) > MOST_BRACKETS:
                 place = "#"
                 for part in trail[1:9]:
@@ -82,8 +85,12 @@ def too_deep(text: str) -> Problem | None:
                     "Flatten the schema, or use `$defs` and `$ref`.",
                     "schema_too_large",
                 )
+        elif mark == ",":
+            if items and items[-1] is not None:
+                items[-1] += 1
         elif trail:
             trail.pop()
+            items.pop()
     return None
 
 

@@ -16,6 +16,7 @@ from qwen_webui.structured.numbers import KEYWORDS as NUMERIC
 from qwen_webui.structured.numbers import bounds
 from qwen_webui.structured.patterns import translated
 from qwen_webui.structured.references import followed, parts, resolve
+from qwen_webui.structured.unique import at_most_one, unique_lists
 
 # No free white space; no \u escapes, which could write half a character or one name in two ways.
 OPTIONS = {
@@ -107,6 +108,8 @@ class _One:
         return self._constraints(said)
 
     def _constraints(self, said: dict[str, Any]) -> dict[str, Any]:
+        if said.get("uniqueItems") and not at_most_one(said):
+            return {"enum": unique_lists(said, self._root)}
         made: dict[str, Any] = {name: said[name] for name in _COPIED if name in said}
         for name in (name for name in _COUNTS if name in made):
             made[name] = int(made[name])  # 2.0 is a whole number in JSON Schema
@@ -186,7 +189,7 @@ class _One:
             others = False
         enough = said.get("minProperties", 0) <= len(named)
         closing = self._closing or "maxProperties" in said
-        if others is None and (named or by_pattern) and enough and closing:
+        if others is None and ("properties" in said or by_pattern) and enough and closing:
             others = False
             for name in required:
                 if not by_pattern:

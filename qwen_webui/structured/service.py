@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections import OrderedDict
 from pathlib import Path
 
-from qwen_webui.errors import GenerationFailed, Overloaded, SchemaRefused
+from qwen_webui.errors import GenerationFailed, Overloaded, SchemaRefused, WebUIError
 from qwen_webui.structured.process import Checker, CheckerLost
-from qwen_webui.structured.values import MAX_CHARACTERS, Prepared, Problem
+from qwen_webui.structured.values import MAX_CHARACTERS, Prepared, Problem, located
 from qwen_webui.structured.wire import Job, Result
 from qwen_webui.types import Constraint
+
+log = logging.getLogger(__name__)
 
 KEPT_VERDICTS = 1_000
 MAX_WAITING = 64
@@ -41,6 +44,15 @@ class Structured:
     def kept(self) -> int:
         """How many verdicts are remembered."""
         return len(self._verdicts)
+
+    async def read_ahead(self, folder: Path | None) -> None:
+        """Start the process and let it read what the first answer would wait for. A failure is
+        told to whom it concerns: the first who asks."""
+        try:
+            await self._ask(Job("read", folder=str(folder) if folder else None))
+            await self._ask(Job("read"))
+        except (WebUIError, CheckerLost) as error:
+            log.info("constraints could not be read ahead: %s", error)
 
     async def prepare(self, constraint: Constraint, folder: Path | None) -> Prepared:
         """Raises SchemaRefused for a constraint that cannot be held, within two seconds of its
@@ -130,7 +142,7 @@ class Structured:
 def _too_costly(lost: CheckerLost) -> SchemaRefused:
     if lost.blame is None:
         return SchemaRefused(TOO_COSTLY, code="schema_too_large", param="#")
-    said = f"{lost.blame.sentence} It stands at {lost.blame.place}."
+    said = located(lost.blame.sentence, lost.blame.place)
     return SchemaRefused(said, code=lost.blame.code, param=lost.blame.place)
 
 
@@ -138,7 +150,7 @@ def _refuse_huge(text: str) -> None:
     if len(text) > MAX_CHARACTERS:
         raise SchemaRefused(
             f"The schema has {len(text):,} characters; at most {MAX_CHARACTERS:,} are taken. "
-            "Shorten its descriptions or split it. It stands at #.",
+            "Shorten its descriptions or split it.",
             code="schema_too_large",
             param="#",
         )

@@ -37,6 +37,11 @@ def step(place: str, name: str | int) -> str:
     return f"{place}/{str(name).replace('~', '~0').replace('/', '~1')}"
 
 
+def located(sentence: str, place: str) -> str:
+    """`sentence`, and where it applies; the whole schema needs no place."""
+    return sentence if place == "#" else f"{sentence} It stands at {place}."
+
+
 def last(place: str) -> str:
     """The keyword or name that a place ends with; numbers of items are passed over."""
     return next(part for part in reversed(place.split("/")) if not part.isdigit())

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from qwen_webui.structured import keywords
-from qwen_webui.structured.ending import endless
 from qwen_webui.structured.exclusive import overlap
 from qwen_webui.structured.formats import NUMBERS, PATTERNS
 from qwen_webui.structured.hostile import check_pattern
 from qwen_webui.structured.patterns import UnusablePattern
-from qwen_webui.structured.references import parts, resolve
+from qwen_webui.structured.references import endless, parts, resolve
+from qwen_webui.structured.unique import MOST_LISTS, at_most_one, unique_lists
 from qwen_webui.structured.values import (
     MAX_CHOICES,
     MAX_DEPTH,
@@ -107,6 +107,13 @@ def _of_one(schema: dict[str, Any], place: str, root: dict[str, Any]) -> Iterato
             )
     if (uncountable := _uncountable(schema, place)) is not None:
         yield uncountable
+    if schema.get("uniqueItems") and not at_most_one(schema) and unique_lists(schema, root) is None:
+        yield Problem(
+            step(place, "uniqueItems"),
+            "`uniqueItems` cannot be held for such items, only where they are few: booleans, or an "
+            f"`enum` of plain values that gives, with `maxItems`, at most {MOST_LISTS:,} lists. "
+            "Give the items one, or leave it out and drop repetitions as you read.",
+        )
     if "oneOf" in schema and (pair := overlap(schema["oneOf"], root)):
         yield Problem(
             step(place, "oneOf"),
@@ -136,9 +143,8 @@ def _uncountable(schema: dict[str, Any], place: str) -> Problem | None:
 
 def _of_keyword(name: str, value: Any, place: str, root: dict[str, Any]) -> Iterator[Problem]:
     if name in keywords.REFUSED:
-        if name != "uniqueItems" or value is not False:
-            advice = keywords.REFUSED[name]
-            yield Problem(place, f"`{name}` cannot be held while a text is written. {advice}")
+        advice = keywords.REFUSED[name]
+        yield Problem(place, f"`{name}` cannot be held while a text is written. {advice}")
         return
     if name in keywords.NOTES or (name.startswith("x-") and name != "x-guidance"):
         if name == "$schema" and not str(value).startswith(keywords.DIALECTS):
@@ -174,7 +180,7 @@ def _of_value(name: str, value: Any, place: str, root: dict[str, Any]) -> Iterat
                 check_pattern(pattern, whole=False)
             except UnusablePattern as error:
                 where = place if name == "pattern" else step(place, pattern)
-                yield Problem(where, f"`{name}` {shown(pattern)} {error}.")
+                yield Problem(where, f"`{name}` {shown(pattern)} {error}.", error.code)
     elif name == "enum":
         yield from _of_enum(value, place)
     elif name == "const" and (trouble := _unwritable(value)):

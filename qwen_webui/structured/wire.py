@@ -11,7 +11,7 @@ from qwen_webui.errors import CheckpointError, GenerationFailed, SchemaRefused, 
 from qwen_webui.structured.values import Problem
 from qwen_webui.types import Constraint, ConstraintKind
 
-Work = Literal["vocabulary", "prepare", "check", "inspect"]
+Work = Literal["read", "prepare", "check", "inspect"]
 _ERRORS: dict[str, type[WebUIError]] = {
     kind.__name__: kind for kind in (SchemaRefused, GenerationFailed, CheckpointError)
 }
@@ -19,8 +19,9 @@ _ERRORS: dict[str, type[WebUIError]] = {
 
 @dataclass(frozen=True)
 class Job:
-    """vocabulary: read `folder`. prepare: compile the constraint with it. check: `text` against
-    the constraint. inspect: every problem of the schema in `value`.
+    """read: the vocabulary in `folder`, without one the validator, so that later jobs need not.
+    prepare: compile the constraint with `folder`. check: `text` against the constraint. inspect:
+    every problem of the schema in `value`.
 
     Each has one Result, and prepare two: the first has as its problem what is to blame if the
     second never comes."""

@@ -10,6 +10,8 @@ from qwen_webui.types.sampling import Sampling
 Precision = Literal["fp16", "gptq-int8", "gptq-int4", "awq-int4"]
 Device = Literal["cuda", "cpu"]
 Dtype = Literal["float16", "bfloat16", "float32"]
+# Who computes: transformers' generate(), or engines/decode/.
+EnginePath = Literal["auto", "reference", "ours"]
 
 PRECISIONS: tuple[Precision, ...] = ("fp16", "gptq-int8", "gptq-int4", "awq-int4")
 
@@ -97,6 +99,7 @@ class LoadPlan:
     dtype: Dtype | None
     max_context: int
     yarn_factor: float = 1.0
+    engine_path: EnginePath = "auto"
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
-from qwen_webui.chat import Assistant
-from qwen_webui.errors import GenerationFailed, ModelNotReady, WebUIError
+from qwen_webui.chat import Analyst, Assistant, ContextUse, DocumentTurn
+from qwen_webui.errors import (
+    ContextLengthExceeded,
+    GenerationFailed,
+    ModelNotReady,
+    NotFound,
+    WebUIError,
+)
 from qwen_webui.models import ModelManager
 from qwen_webui.types import (
     ChatTurn,
+    Citations,
     Finished,
     FinishReason,
     GenerationEvent,
@@ -25,6 +34,7 @@ from qwen_webui.types import (
     ModelStatus,
     Progress,
     Queued,
+    Sources,
     TextDelta,
     Usage,
 )
@@ -50,12 +60,49 @@ class Answer:
     done: bool = False
     model: str | None = None
     precision: str | None = None
+    sources: Sources | None = None
+    citations: Citations | None = None
+
+
+class Answerer(Protocol):
+    """What answers a turn: the assistant, or the analyst with its documents at hand."""
+
+    def answer(self, turn: ChatTurn) -> AsyncGenerator[GenerationEvent, None]: ...
+
+    def context_use(self, turn: ChatTurn) -> ContextUse: ...
+
+
+@dataclass(frozen=True)
+class DocumentAnswerer:
+    """The analyst with the documents of one question; what is cut is counted by the assistant."""
+
+    analyst: Analyst
+    assistant: Assistant
+    owner: str
+    documents: tuple[str, ...]
+
+    async def answer(self, turn: ChatTurn) -> AsyncGenerator[GenerationEvent, None]:
+        """See Analyst. Two of its errors get a code of their own, because what a reader can do
+        about them is not what helps without documents."""
+        asked = DocumentTurn(turn, self.owner, self.documents)
+        try:
+            async with aclosing(self.analyst.answer(asked)) as events:
+                async for event in events:
+                    yield event
+        except (NotFound, ContextLengthExceeded) as error:
+            gone = isinstance(error, NotFound)
+            code = "document_gone" if gone else "documents_no_room"
+            raise type(error)(error.message, code=code, param=error.param) from error
+
+    def context_use(self, turn: ChatTurn) -> ContextUse:
+        """See Assistant."""
+        return self.assistant.context_use(turn)
 
 
 class RunningAnswer:
     """Follows one turn to its end, whatever that is. `answer` may be read at any time."""
 
-    def __init__(self, assistant: Assistant, manager: ModelManager, turn: ChatTurn) -> None:
+    def __init__(self, assistant: Answerer, manager: ModelManager, turn: ChatTurn) -> None:
         self.answer = Answer()
         # The tab went on to something else: nothing of this may be shown any more.
         self.left = False
@@ -155,11 +202,22 @@ class RunningAnswer:
             answer.reason, answer.usage = event.reason, event.usage
             answer.closed = event.closed
             self._name_model()
+        elif isinstance(event, Sources):
+            answer.sources = event
+        elif isinstance(event, Citations):
+            answer.citations = event
         elif isinstance(event, LeftOut):
             answer.left_out = event if event.turns else None
         elif isinstance(event, Queued | Progress):
-            answer.waits_for = event
+            answer.waits_for = self._wait(event)
         self._tell()
+
+    def _wait(self, event: Queued | Progress) -> Queued | Progress:
+        """Of an answer that takes several calls the calls are counted, not the tokens of each."""
+        waits = self.answer.waits_for
+        if isinstance(waits, Progress) and waits.unit == "calls":
+            return waits if isinstance(event, Progress) and event.unit != "calls" else event
+        return event
 
     def _name_model(self) -> None:
         info = self._manager.status().info
@@ -186,10 +244,12 @@ class Answers:
         self._manager = manager
         self._running: dict[str, RunningAnswer] = {}
 
-    def begin(self, session: str, turn: ChatTurn) -> RunningAnswer:
-        """Start answering; the caller must `end` it."""
+    def begin(
+        self, session: str, turn: ChatTurn, answerer: Answerer | None = None
+    ) -> RunningAnswer:
+        """Start answering, by the assistant if nobody else; the caller must `end` it."""
         assert session not in self._running, "a tab has one answer at a time"
-        running = RunningAnswer(self._assistant, self._manager, turn)
+        running = RunningAnswer(answerer or self._assistant, self._manager, turn)
         self._running[session] = running
         return running
 

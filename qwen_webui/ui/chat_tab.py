@@ -15,10 +15,10 @@ from qwen_webui.errors import InvalidRequest
 from qwen_webui.store import Conversation, StoredMessage
 from qwen_webui.types import ChatTurn, Sampling
 from qwen_webui.ui import views
-from qwen_webui.ui.desk import Desk, Frame, Visit, noticed, role_of, role_record
-from qwen_webui.ui.form import Role, history, read_sampling
+from qwen_webui.ui.desk import Desk, Frame, Visit, noticed, refuse_too_long, role_of, role_record
+from qwen_webui.ui.form import Role, document_ids, history, read_sampling
 from qwen_webui.ui.messages import chat_value
-from qwen_webui.ui.parts import ChatParts, hidden_event, hidden_value
+from qwen_webui.ui.parts import ChatParts, frame_piece, hidden_event, hidden_value
 from qwen_webui.ui.reply import reply
 from qwen_webui.ui.sampling_panel import read_base
 
@@ -46,7 +46,9 @@ def build_chat(i18n: gr.I18n) -> ChatParts:
     )
     with gr.Column(elem_id="qw-composer"):
         banner = gr.Markdown(visible=False, sanitize_html=False, latex_delimiters=[])
+        frame_piece(i18n("frame.documents"), "qw-attached")
         with gr.Row(elem_id="qw-box"):
+            frame_piece(i18n("frame.attach"), "qw-attach")
             text = gr.Textbox(
                 elem_id="qw-text",
                 lines=1,
@@ -74,6 +76,8 @@ def build_chat(i18n: gr.I18n) -> ChatParts:
         edit_cancel=hidden_event("edit-cancel"),
         example=hidden_event("example"),
         clear=hidden_event("clear"),
+        documents=hidden_event("documents"),
+        adopt=hidden_event("adopt"),
     )
 
 
@@ -84,6 +88,7 @@ class Form:
     conversation: str
     role: Role
     sampling: Sampling
+    documents: tuple[str, ...] = ()
 
 
 class ChatHandlers:
@@ -103,11 +108,12 @@ class ChatHandlers:
             return
         with noticed(visit.t):
             fields = self._read(form)
+            await refuse_too_long(self._desk, visit, fields.role, text)
             conversation = await self._conversation(visit, fields)
             keep = _place(editing, conversation) if editing else None
             asked = await self._ask(visit, conversation, text, fields.role, keep)
             turn = self._turn(visit, asked, fields)
-        async for frame in reply(self._desk, visit, asked, fields.role, turn):
+        async for frame in reply(self._desk, visit, asked, fields.role, turn, fields.documents):
             yield frame
 
     async def example(
@@ -138,7 +144,7 @@ class ChatHandlers:
             text = conversation.messages[place].content
             asked = await self._ask(visit, conversation, text, fields.role, place)
             turn = self._turn(visit, asked, fields)
-        async for frame in reply(self._desk, visit, asked, fields.role, turn):
+        async for frame in reply(self._desk, visit, asked, fields.role, turn, fields.documents):
             yield frame
 
     async def edit(self, at: str, conversation: str, request: gr.Request) -> Frame:
@@ -201,10 +207,12 @@ class ChatHandlers:
         return True
 
     def _read(self, form: Sequence[Any]) -> Form:
-        conversation, persona, system, base, *values = form
+        conversation, persona, system, base, *values, documents = form
         role = Role.read(self._desk.services.personas, persona, system)
         sampling = read_sampling(tuple(values), read_base(base))
-        return Form(conversation if isinstance(conversation, str) else "", role, sampling)
+        place = conversation if isinstance(conversation, str) else ""
+        asked = documents.split(",") if isinstance(documents, str) and documents else []
+        return Form(place, role, sampling, document_ids(asked))
 
     async def _conversation(self, visit: Visit, fields: Form) -> Conversation:
         store = self._desk.services.store

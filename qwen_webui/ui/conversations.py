@@ -65,6 +65,15 @@ class SidebarHandlers:
             role = await self._role(visit, wanted)
         return {**frame, **moved_frame(self._desk, visit, role, base, sliders)}
 
+    async def adopt(self, id: str, query: str, request: gr.Request) -> Frame:
+        """The blank page becomes the conversation that an upload began: what stands in its fields
+        stays."""
+        visit = self._desk.visit(request)
+        with noticed(visit.t):
+            found = await self._desk.services.store.get(visit.owner, id)
+            listed = await self._desk.list_frame(visit, found.id, query)
+        return {**listed, self._desk.parts.chat.conversation: found.id}
+
     async def new(self, request: gr.Request) -> Frame:
         """A blank page; the first message makes a conversation of it. The box was emptied by the
         page at once, and may hold new words by now."""

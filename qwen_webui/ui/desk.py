@@ -17,11 +17,11 @@ from typing import Any
 import gradio as gr
 
 from qwen_webui.chat import ContextUse
-from qwen_webui.errors import ModelNotReady, WebUIError
+from qwen_webui.errors import InvalidRequest, ModelNotReady, WebUIError
 from qwen_webui.services import Services
 from qwen_webui.store import Conversation, StoredMessage
 from qwen_webui.types import ChatTurn, Message, Sampling
-from qwen_webui.ui import views
+from qwen_webui.ui import units, views
 from qwen_webui.ui.answering import Answers
 from qwen_webui.ui.form import CUSTOM, Role, history
 from qwen_webui.ui.parts import Parts
@@ -93,7 +93,7 @@ class Desk:
         persona = role.describe(self.services.personas)
         name = persona.name[t.language] if persona else t("persona.custom")
         return {
-            self.parts.chat.meter: views.meter(use, name, t),
+            self.parts.chat.meter: views.meter(use, name, t, text=text),
             self.parts.persona.cost: views.cost_note(use, t),
         }
 
@@ -129,6 +129,17 @@ class Desk:
         persona = role.describe(self.services.personas)
         own = persona.sampling if persona else Sampling()
         return own.over(Sampling()).over(_without_length(info.defaults))
+
+
+async def refuse_too_long(desk: Desk, visit: Visit, role: Role, text: str) -> None:
+    """Raise InvalidRequest when the text alone is more than the context can take: before anything
+    is stored, so that it stays in the box."""
+    turn = ChatTurn(text, (), role.persona, role.system, visit.t.language)
+    use = await desk.context_use(turn)
+    if use is not None and views.is_too_long(use):
+        used, available = units.count(use.used), units.count(use.available)
+        sentence = visit.t("documents.long_sent", used=used, available=available)
+        raise InvalidRequest(sentence, code="long_text", param="text")
 
 
 def role_of(conversation: Conversation, desk: Desk) -> Role:

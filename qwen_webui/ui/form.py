@@ -6,6 +6,7 @@ A browser may send anything, so every value is looked at here before the assista
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ CUSTOM = ":custom"
 # The sliders, in the order in which they stand and are sent.
 SLIDERS = ("temperature", "top_p", "top_k", "repetition_penalty", "max_new_tokens")
 _WHOLE = {"top_k", "max_new_tokens"}
+MAX_DOCUMENTS = 100
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,15 @@ def read_sampling(values: tuple[object, ...], shown: Sampling) -> Sampling:
         if not math.isclose(number, shown_value(name, shown), abs_tol=1e-9):
             moved[name] = number
     return Sampling(seed=_seed(seed), **moved)
+
+
+def document_ids(sent: object) -> tuple[str, ...]:
+    """The ids in a list that the page sent, each once. Whether they are there, and whose they are,
+    the shelf knows. Raises InvalidRequest."""
+    ids = sent if isinstance(sent, list) else [None]
+    if len(ids) > MAX_DOCUMENTS or not all(isinstance(i, str) and _ID.fullmatch(i) for i in ids):
+        raise InvalidRequest("The page is out of date. Reload it.", param="documents")
+    return tuple(dict.fromkeys(ids))
 
 
 def shown_value(name: str, sampling: Sampling) -> float:

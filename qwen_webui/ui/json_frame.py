@@ -43,9 +43,10 @@ def _ask(t: Texts) -> str:
     return (
         f'<section class="qw-json-ask" aria-label="{escape(t("json.request"))}">'
         f'<div class="qw-json-head"><label for="qw-json-prompt">{escape(t("json.prompt"))}</label>'
-        "</div>"
+        f"{_button('attach', t('documents.json_attach'))}</div>"
         '<textarea id="qw-json-prompt" rows="4" '
         f'placeholder="{escape(t("json.prompt_hint"))}"></textarea>'
+        f"{_documents(t)}"
         f'<div class="qw-json-head"><label for="qw-json-schema">{escape(t("json.schema"))}</label>'
         f"{_button('json-infer', t('json.infer'))}{_button('json-format', t('json.format'))}</div>"
         '<div class="qw-editor"><div class="qw-gutter" aria-hidden="true"></div>'
@@ -62,6 +63,16 @@ def _ask(t: Texts) -> str:
         f"{escape(t('chat.stop'))}</button>"
         f'<button type="button" id="qw-json-run" data-do="json-run" '
         f'title="{escape(t("json.run_hint"))}">{escape(t("json.run"))}</button></div></section>'
+    )
+
+
+def _documents(t: Texts) -> str:
+    """Below the prompt: what the request is answered from, filled by assets/jsondocuments.js."""
+    return (
+        '<input type="file" multiple hidden data-attach-files>'
+        f'<div class="qw-documents" data-documents="json" role="group" hidden '
+        f'title="{escape(t("documents.json_documents_hint"))}" '
+        f'aria-label="{escape(t("documents.json_documents"))}"></div>'
     )
 
 
@@ -85,7 +96,8 @@ def _answer(t: Texts) -> str:
         "</div>"
         '<div class="qw-standing" data-json="standing" role="status"></div>'
         f'<div class="qw-out" data-json="out" tabindex="0" role="region" '
-        f'aria-label="{escape(t("json.answer"))}">{_nothing_yet(t)}</div></section>'
+        f'aria-label="{escape(t("json.answer"))}">{_nothing_yet(t)}</div>'
+        '<div class="qw-account" data-json="account" role="note" hidden></div></section>'
     )
 
 

@@ -18,24 +18,27 @@ from qwen_webui.limits import RANGES
 from qwen_webui.services import Services
 from qwen_webui.store import JsonRun
 from qwen_webui.types import ChatTurn, Constraint, Sampling
-from qwen_webui.ui.answering import Answer, RunningAnswer
+from qwen_webui.ui.answering import Answer, Answerer, DocumentAnswerer, RunningAnswer
+from qwen_webui.ui.form import document_ids
 
 log = logging.getLogger(__name__)
 
 MAX_PROMPT = 1_000_000  # characters; the context's own limit says more, and sooner
 # Seconds between two pieces for the page, and between two looks at a waiting line or a load.
 PAUSE, LOOK = 1 / 13, 0.5
-_TICKET = re.compile(r"[0-9a-f]{32}")
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
 class Order:
-    """What the page asks for, checked. `ticket` names the run for Stop."""
+    """What the page asks for, checked. `ticket` names the run for Stop; `documents` are the ids of
+    what it is answered from."""
 
     prompt: str
     schema: str
     max_new_tokens: int | None
     ticket: str = ""
+    documents: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, sent: Mapping[str, Any]) -> Order:
@@ -46,7 +49,7 @@ class Order:
             raise InvalidRequest(
                 f"The longest answer must be {allowed}.", code="bad_length", param="max_new_tokens"
             )
-        if not isinstance(ticket, str) or (ticket and not _TICKET.fullmatch(ticket)):
+        if not isinstance(ticket, str) or (ticket and not _ID.fullmatch(ticket)):
             raise InvalidRequest("The page is out of date. Reload it.", param="ticket")
         prompt = text_field(sent, "prompt")
         if len(prompt) > MAX_PROMPT:
@@ -54,7 +57,8 @@ class Order:
                 f"The prompt has {len(prompt):,} characters; at most {MAX_PROMPT:,} are taken.",
                 param="prompt",
             )
-        return cls(prompt, text_field(sent, "schema"), most, ticket)
+        documents = document_ids(sent.get("documents", []))
+        return cls(prompt, text_field(sent, "schema"), most, ticket, documents)
 
     @property
     def turn(self) -> ChatTurn:
@@ -86,7 +90,7 @@ class JsonRuns:
         """The running answer, again and again as it grows; its End once, last. Closing this stops
         the engine."""
         services = self._services
-        running = RunningAnswer(services.assistant, services.manager, order.turn)
+        running = RunningAnswer(self._answerer(owner, order), services.manager, order.turn)
         key = (owner, order.ticket)
         self._running[key] = running
         # Apart from this generator, which a closed tab cancels at whatever it waits for.
@@ -105,6 +109,13 @@ class JsonRuns:
             running.stop()
             if self._running.get(key) is running:
                 del self._running[key]
+
+    def _answerer(self, owner: str, order: Order) -> Answerer:
+        """Who answers: the analyst where there are documents."""
+        services = self._services
+        if not order.documents:
+            return services.assistant
+        return DocumentAnswerer(services.analyst, services.assistant, owner, order.documents)
 
     def stop(self, owner: str, ticket: str) -> None:
         """Stop this owner's run of that ticket, if there is one."""
@@ -147,4 +158,5 @@ def _record(order: Order, answer: Answer) -> JsonRun:
         model=answer.model,
         precision=answer.precision,
         usage=answer.usage,
+        sources=answer.sources,
     )

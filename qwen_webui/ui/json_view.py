@@ -21,6 +21,7 @@ from qwen_webui.ui.json_runs import End
 from qwen_webui.ui.json_table import rows_of
 from qwen_webui.ui.markup import escape
 from qwen_webui.ui.messages import wait_text
+from qwen_webui.ui.reading_words import account
 from qwen_webui.ui.texts import Texts
 from qwen_webui.ui.views import age
 
@@ -57,7 +58,8 @@ def problem_words(problem: Problem, schema: str, t: Texts) -> Json:
 def waiting(running: RunningAnswer, t: Texts) -> Json:
     """What the first word waits for."""
     text, share = wait_text(running.waits_for, t)
-    return {"wait": text, "share": share}
+    told = running.answer.sources
+    return {"wait": text, "share": share, "account": account(told, t) if told else []}
 
 
 def end_of(end: End, t: Texts) -> Json:
@@ -96,6 +98,7 @@ def stands(run: JsonRun, t: Texts) -> Json:
         "detail": closed,
         "facts": facts(run.usage, run.model, t),
         "csv": run.outcome == "valid" and rows_of(run.answer) is not None,
+        "account": account(run.sources, t) if run.sources is not None else [],
     }
 
 
@@ -107,6 +110,7 @@ def whole_run(run: JsonRun, t: Texts) -> Json:
         "schema": run.schema,
         "max_new_tokens": run.max_new_tokens,
         "answer": run.answer,
+        "documents": [document.id for document in run.sources.documents] if run.sources else [],
     }
 
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qwen_webui.store import StoredMessage
-from qwen_webui.types import ModelStatus, Progress, Queued, Usage
+from qwen_webui.types import ModelStatus, Progress, Queued, Sources, Usage
 from qwen_webui.ui import markup, units
 from qwen_webui.ui.answering import Answer
+from qwen_webui.ui.citations import above, answered, below, writing
 from qwen_webui.ui.texts import Texts
 
 ChatMessage = Mapping[str, Any]
@@ -36,9 +37,11 @@ def live_message(
 ) -> ChatMessage:
     """The answer while it is being written; `at` is the place it will have in the store."""
     if answer.text:
-        blocks = [markup.answer(answer.text)]
+        blocks = [markup.answer(answer.text) if answer.sources is None else writing(answer.text)]
     else:
-        blocks = [] if answer.done else [_waiting(waits_for, t)]
+        blocks = [] if answer.done else [_waiting(waits_for, answer.sources, t)]
+    if answer.sources is not None and blocks:
+        blocks.insert(0, above(answer.sources, 0, None, t))
     return with_notes(_message("assistant", blocks), answer, at, t)
 
 
@@ -87,7 +90,9 @@ def facts(usage: Usage | None, name: str | None, stopped: bool, length: bool, t:
             seconds=units.seconds(usage.seconds),
             **counts,
         )
-        parts.append((t("chat.counts", **counts), whole))
+        # Of an answer that was cut between calls nobody knows what was read.
+        key = "chat.counts" if usage.prompt_tokens else "chat.counts_written"
+        parts.append((t(key, **counts), whole if usage.prompt_tokens else ""))
     if name:
         parts.append((name, ""))
     if stopped:
@@ -120,7 +125,13 @@ def _answered(message: StoredMessage, at: int, last: bool, t: Texts) -> ChatMess
     foot += _action("copy", at, t("chat.copy"))
     if last:
         foot += _action("regenerate", at, t("chat.regenerate"))
-    return _message("assistant", [markup.answer(message.content), _foot(foot)])
+    blocks = [answered(message, at, t), _foot(foot)]
+    if message.sources is not None:
+        tokens = message.usage.prompt_tokens if message.usage else 0
+        blocks.insert(0, above(message.sources, tokens, at, t))
+    if cited := below(message, at, t):
+        blocks.insert(-1, cited)
+    return _message("assistant", blocks)
 
 
 def _message(role: str, blocks: Sequence[str]) -> ChatMessage:
@@ -146,14 +157,28 @@ def _action(kind: str, at: int, label: str, *, shown: bool = False) -> str:
     )
 
 
-def _waiting(waits_for: Queued | Progress | ModelStatus | None, t: Texts) -> str:
+def _waiting(
+    waits_for: Queued | Progress | ModelStatus | None, sources: Sources | None, t: Texts
+) -> str:
     text, share = wait_text(waits_for, t)
+    if isinstance(waits_for, Progress) and waits_for.unit == "calls" and sources is not None:
+        text = _step_text(waits_for, sources, t)
     bar = (
         f'<progress max="100" value="{share}" title="{markup.escape(text)}"></progress>'
         if share is not None
         else ""
     )
     return f'<div class="qw-wait"><span>{markup.escape(text)}</span>{bar}</div>'
+
+
+def _step_text(progress: Progress, sources: Sources, t: Texts) -> str:
+    """Which of the calls of an answer is being made."""
+    parts = sum(call.step == "read" for call in sources.calls)
+    if progress.done < parts:
+        done, total = units.count(progress.done + 1), units.count(parts)
+        return t("reading.part_of", done=done, total=total)
+    last = progress.done >= progress.total - 1
+    return t("reading.answering") if last else t("reading.combining")
 
 
 def wait_text(
@@ -171,6 +196,9 @@ def wait_text(
         total = units.amount(progress.total, progress.unit)
         text = t("chat.waiting_model_of", name=name, done=done, total=total)
         return text, percent(progress)
+    if isinstance(waits_for, Progress) and waits_for.unit == "calls":
+        done, total = units.count(waits_for.done), units.count(waits_for.total)
+        return t("documents.reading_calls", done=done, total=total), percent(waits_for)
     if isinstance(waits_for, Progress) and waits_for.total and waits_for.done:
         done, total = units.count(waits_for.done), units.count(waits_for.total)
         return t("chat.reading_of", done=done, total=total), percent(waits_for)

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from qwen_webui.services import Services
 from qwen_webui.ui.answering import Answers
 from qwen_webui.ui.chat_tab import ChatHandlers, build_chat
+from qwen_webui.ui.citation_routes import citation_routes
 from qwen_webui.ui.conversations import SidebarHandlers, build_sidebar
 from qwen_webui.ui.desk import Desk
 from qwen_webui.ui.document import TITLE, PageDocument
@@ -25,18 +26,25 @@ from qwen_webui.ui.json_frame import json_main, json_side
 from qwen_webui.ui.json_history import run_routes
 from qwen_webui.ui.json_tab import answer_routes, build_json, build_runs, form_routes
 from qwen_webui.ui.model_bar import ModelHandlers, build_model
-from qwen_webui.ui.parts import Parts
+from qwen_webui.ui.parts import Parts, frame_piece
 from qwen_webui.ui.persona_panel import PersonaHandlers, build_persona
 from qwen_webui.ui.routes import closed_routes, is_keyed, page_routes
 from qwen_webui.ui.sampling_panel import SamplingHandlers, build_sampling
-from qwen_webui.ui.shell import brand, panel_head, side_foot, tabs, top_bar
+from qwen_webui.ui.shell import (
+    attach_button,
+    attached,
+    brand,
+    panel_head,
+    side_foot,
+    tabs,
+    top_bar,
+)
 from qwen_webui.ui.texts import AllTexts
 from qwen_webui.ui.theme import build_theme
+from qwen_webui.ui.uploads import upload_routes
 
 # Our own line (the manager's) is the one that waits; this one only keeps memory bounded.
 QUEUE_FACTOR, QUEUE_SPARE = 4, 64
-# Seconds: how often files that were given to the page are looked at, and how long they stay.
-UPLOADS_CHECKED, UPLOADS_KEPT = 3_600, 86_400
 # Of each tab, Gradio keeps a copy of every component's settings (100 kB), closed or not; nothing
 # here reads it. Its own bound is 10,000 tabs.
 TABS_KEPT = 100
@@ -47,12 +55,8 @@ def build_page(services: Services, texts: AllTexts | None = None) -> gr.Blocks:
     texts = texts or AllTexts()
     i18n = translations(texts, keyed=is_keyed(services))
     demo: gr.Blocks
-    with gr.Blocks(
-        title=TITLE,
-        analytics_enabled=False,
-        fill_width=True,
-        delete_cache=(UPLOADS_CHECKED, UPLOADS_KEPT),
-    ) as demo:
+    # Files come by our own route (uploads.py), so Gradio keeps none that would have to be deleted.
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as demo:
         parts = _lay_out(services, texts, i18n)
         answers = Answers(services.assistant, services.manager)
         desk = Desk(services, texts, answers, parts, lambda session: unread(demo, session))
@@ -88,6 +92,8 @@ def mount_page(api: FastAPI, services: Services) -> FastAPI:
     api.include_router(form_routes(services, texts))
     api.include_router(answer_routes(services, texts))
     api.include_router(run_routes(services, texts))
+    api.include_router(citation_routes(services, texts))
+    api.include_router(upload_routes(services, texts))
     api.include_router(closed_routes())
     gr.mount_gradio_app(
         api,
@@ -125,6 +131,8 @@ def translations(texts: AllTexts, *, keyed: bool = False) -> gr.I18n:
             "frame.json": json_main(t),
             "frame.runs": json_side(t),
             "frame.panel": panel_head(t),
+            "frame.documents": attached(t),
+            "frame.attach": attach_button(t),
         }
         by_language[tag] = {**t.all(), **frame}
     return gr.I18n(**by_language)
@@ -137,25 +145,20 @@ def _lay_out(services: Services, texts: AllTexts, i18n: gr.I18n) -> Parts:
     first = every[0].id if every else CUSTOM
     with gr.Row(elem_id="qw-app"):
         with gr.Column(elem_id="qw-side"):
-            _piece(i18n("frame.brand"))
+            frame_piece(i18n("frame.brand"))
             sidebar = build_sidebar(i18n)
             build_runs(i18n)
-            _piece(i18n("frame.foot"))
+            frame_piece(i18n("frame.foot"))
         with gr.Column(elem_id="qw-main"):
-            _piece(i18n("frame.top"))
-            _piece(i18n("frame.tabs"))
+            frame_piece(i18n("frame.top"))
+            frame_piece(i18n("frame.tabs"))
             chat = build_chat(i18n)
             build_json(i18n)
         with gr.Column(elem_id="qw-panel"):
-            _piece(i18n("frame.panel"))
+            frame_piece(i18n("frame.panel"))
             persona = build_persona([*choices, (english("persona.custom"), CUSTOM)], first, i18n)
             sampling = build_sampling(i18n)
     return Parts(sidebar, chat, persona, sampling, build_model())
-
-
-def _piece(value: object) -> gr.Markdown:
-    """A part of the frame, ours to the letter."""
-    return gr.Markdown(value, sanitize_html=False, latex_delimiters=[])  # type: ignore[arg-type]
 
 
 def _connect(demo: gr.Blocks, desk: Desk) -> None:
@@ -164,7 +167,7 @@ def _connect(demo: gr.Blocks, desk: Desk) -> None:
     everything = _outputs(parts)
     sliders = [sampling.base, *sampling.sliders]
     role = [persona.persona, persona.system]
-    form = [chat.conversation, *role, *sliders, sampling.seed]
+    form = [chat.conversation, *role, *sliders, sampling.seed, chat.documents]
 
     def on(event: Callable[..., Any], handler: Any, inputs: Sequence[Any], **how: Any) -> None:
         event(
@@ -200,6 +203,7 @@ def _connect(demo: gr.Blocks, desk: Desk) -> None:
     listed = SidebarHandlers(desk)
     here = [chat.conversation, side.search]
     on(side.new.click, listed.new, [])
+    on(chat.adopt.submit, listed.adopt, [chat.adopt, side.search])
     on(side.open.submit, listed.open, [side.open, *sliders])
     on(side.search.change, listed.search, here[::-1], trigger_mode="always_last")
     on(side.rename.submit, listed.rename, [side.rename, *here])

@@ -21,8 +21,9 @@ class SidebarParts:
 
 @dataclass(frozen=True)
 class ChatParts:
-    """The conversation and the box below it. `conversation` and `editing` are not shown: the id,
-    and the place of the message that is being edited, which assets/chat.js may empty."""
+    """The conversation and the box below it. `conversation`, `editing` and `documents` are not
+    shown: the id; the place of the message that is being edited, which assets/chat.js may empty;
+    ids of the documents that are asked, joined with ",", which assets/attach.js keeps."""
 
     chat: gr.Chatbot
     banner: gr.Markdown
@@ -37,6 +38,8 @@ class ChatParts:
     edit_cancel: gr.Textbox
     example: gr.Textbox
     clear: gr.Textbox
+    documents: gr.Textbox
+    adopt: gr.Textbox
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,16 @@ class Parts:
     persona: PersonaParts
     sampling: SamplingParts
     model: ModelParts
+
+
+def frame_piece(value: object, id: str | None = None) -> gr.Markdown:
+    """A part of the frame, ours to the letter; scripts fill what in it is empty."""
+    return gr.Markdown(
+        value,  # type: ignore[arg-type]
+        elem_id=id,
+        sanitize_html=False,
+        latex_delimiters=[],
+    )
 
 
 def hidden_event(name: str) -> gr.Textbox:

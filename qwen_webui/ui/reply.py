@@ -15,7 +15,7 @@ import gradio as gr
 from qwen_webui.errors import WebUIError
 from qwen_webui.store import Conversation, StoredMessage
 from qwen_webui.types import ChatTurn
-from qwen_webui.ui.answering import Answer, RunningAnswer
+from qwen_webui.ui.answering import Answer, Answerer, DocumentAnswerer, RunningAnswer
 from qwen_webui.ui.desk import Desk, Frame, Visit, notice
 from qwen_webui.ui.form import Role, history
 from qwen_webui.ui.messages import ChatMessage, chat_value, live_message, with_notes
@@ -31,11 +31,17 @@ LOOK = 0.5
 
 
 async def reply(
-    desk: Desk, visit: Visit, conversation: Conversation, role: Role, turn: ChatTurn
+    desk: Desk,
+    visit: Visit,
+    conversation: Conversation,
+    role: Role,
+    turn: ChatTurn,
+    documents: tuple[str, ...] = (),
 ) -> AsyncGenerator[Frame, None]:
-    """Answer `turn`, whose text is the conversation's last message; frames for the page."""
+    """Answer `turn`, whose text is the conversation's last message, from `documents` if there are
+    any; frames for the page."""
     chat = desk.parts.chat
-    running = desk.answers.begin(visit.session, turn)
+    running = desk.answers.begin(visit.session, turn, _answerer(desk, visit, documents))
     place = len(conversation.messages)
     try:
         said = chat_value(conversation.messages, visit.t, answering=True)
@@ -53,6 +59,13 @@ async def reply(
     yield {**shown, **await desk.list_frame(visit, conversation.id), **buttons}
     if failure is not None:
         raise notice(failure, visit.t)
+
+
+def _answerer(desk: Desk, visit: Visit, documents: tuple[str, ...]) -> Answerer | None:
+    if not documents:
+        return None
+    services = desk.services
+    return DocumentAnswerer(services.analyst, services.assistant, visit.owner, documents)
 
 
 async def _write(
@@ -98,6 +111,8 @@ async def _keep(
         usage=answer.usage,
         stopped=answer.reason is None,
         finish_reason=answer.reason,
+        sources=answer.sources,
+        citations=answer.citations,
     )
     try:
         await asyncio.shield(desk.services.store.append(visit.owner, conversation.id, [message]))

@@ -28,7 +28,7 @@ from qwen_webui.ui.visitor import is_admin, language_of, owner_of
 CLOSED = (
     *("call/", "api/", "component_server", "stream/", "process_recording", "deep_link", "runs"),
     *("file=http:", "file=https:", "file/http:", "file/https:", "proxy=", "custom_component/"),
-    *("dev/", "vibe-", "undo-vibe-", "profiling/", "run-history/"),
+    *("dev/", "vibe-", "undo-vibe-", "profiling/", "run-history/", "upload"),
 )
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -128,7 +128,7 @@ def closed_routes() -> APIRouter:
 def words_for_scripts(texts: AllTexts, language: str) -> dict[str, str]:
     """The few texts that the scripts put up themselves."""
     t = texts["zh" if language == "zh" else "en"]
-    sections = ("page.", "side.", "chat.", "json.")
+    sections = ("page.", "side.", "chat.", "json.", "documents.")
     more = ("model.picker_title", "about.title", "errors.title")
     return {key: text for key, text in t.all().items() if key.startswith(sections) or key in more}
 

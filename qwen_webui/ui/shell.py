@@ -48,6 +48,24 @@ def tabs(t: Texts) -> str:
     return f'<nav class="qw-tabs" aria-label="{escape(t("page.tabs"))}">{links}</nav>'
 
 
+def attach_button(t: Texts) -> str:
+    """At the left of the box. The field behind it is what opens the choice of files."""
+    label = escape(t("documents.attach_hint"))
+    return (
+        '<button type="button" class="qw-icon qw-icon-attach" data-do="attach" '
+        f'title="{label}" aria-label="{label}"></button>'
+        '<input type="file" multiple hidden data-attach-files>'
+    )
+
+
+def attached(t: Texts) -> str:
+    """Above the box: the documents of the conversation, filled by assets/attach.js."""
+    return (
+        f'<div class="qw-documents" data-documents="chat" role="group" hidden '
+        f'aria-label="{escape(t("documents.attached"))}"></div>'
+    )
+
+
 def panel_head(t: Texts) -> str:
     """Above role and sampling."""
     return (

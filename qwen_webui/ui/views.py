@@ -52,9 +52,10 @@ def welcome(persona: Persona | None, t: Texts) -> str:
     )
 
 
-def meter(use: ContextUse | None, role: str, t: Texts) -> str:
-    """The line under the box: who answers, and how much of the context is taken."""
-    return (
+def meter(use: ContextUse | None, role: str, t: Texts, text: str = "") -> str:
+    """The line under the box: who answers, and how much of the context is taken; above it a way on
+    for a `text` that is more than the context can take."""
+    return _long(use, t, text) + (
         '<div class="qw-meter"><button type="button" class="qw-role" data-do="panel">'
         f"{escape(role)}</button>{_gauge(use, t)}</div>"
     )
@@ -86,6 +87,21 @@ def _list(current: str, inner: str) -> str:
     where it was going."""
     mark = secrets.token_hex(4)
     return f'<div class="qw-list" data-current="{escape(current)}" data-mark="{mark}">{inner}</div>'
+
+
+def is_too_long(use: ContextUse) -> bool:
+    """Whether a text is more than the context can take, and not the role before it."""
+    return use.used > use.available > use.system_tokens
+
+
+def _long(use: ContextUse | None, t: Texts, text: str) -> str:
+    if use is None or not is_too_long(use) or not text.strip():
+        return ""
+    return (
+        f'<div class="qw-long" role="status"><span>{escape(t("documents.long"))}</span>'
+        '<button type="button" data-do="attach-text">'
+        f"{escape(t('documents.long_attach'))}</button></div>"
+    )
 
 
 def _gauge(use: ContextUse | None, t: Texts) -> str:

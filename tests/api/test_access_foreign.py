@@ -56,6 +56,46 @@ async def test_an_origin_that_was_named_may_read_and_send(tmp_path: Path) -> Non
         assert served.services.manager.status().state == "ready"
 
 
+async def test_over_plain_http_the_origin_must_be_the_address_asked(tmp_path: Path) -> None:
+    """There browsers do not say `sec-fetch-site`, and --insecure asks nobody for a key."""
+    open_to_all = {"host": "0.0.0.0", "insecure": True, "cors_origin": ALLOWED}
+    async with serving(tmp_path, settings=open_to_all) as served:
+
+        async def unload(**headers: str) -> int:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            response = await served.client.post("/api/models/cancel", headers=named)
+            return response.status_code
+
+        lan = "192.168.1.20:7860"
+        for origin in (EVIL, "null", "http://192.168.1.20:8000", "http://192.168.1.20", ""):
+            assert await unload(host=lan, origin=origin) == 403, origin
+            read = await served.client.get("/healthz", headers={"host": lan, "origin": origin})
+            assert read.status_code == 200
+        for allowed in ({"origin": f"http://{lan}"}, {"origin": ALLOWED}, {}):
+            assert await unload(host=lan, **allowed) != 403, allowed
+        # A page on another port of this computer is another site too.
+        beside = {"sec_fetch_site": "same-site", "origin": "http://localhost:1234"}
+        assert await unload(**beside) == 403
+        own = {"sec_fetch_site": "same-origin", "origin": EVIL}
+        assert await unload(**own) != 403
+        # Behind a proxy that changes the name, or leaves the port out.
+        proxied = {"host": "127.0.0.1:7860", "origin": "http://nas.example:8080"}
+        assert await unload(**proxied) == 403
+        assert await unload(**proxied, x_forwarded_host="nas.example:8080") != 403
+        assert await unload(host="nas.example", origin="http://nas.example:8080") != 403
+
+
+async def test_the_login_form_works_over_plain_http(tmp_path: Path) -> None:
+    """Its page tells nobody where it was, so that the browser sends "null" as its origin."""
+    async with serving(tmp_path, settings={"api_key": KEY, "host": "0.0.0.0"}) as served:
+        lan = {"host": "192.168.1.20:7860", "origin": "null"}
+        form = await served.client.post("/login", data={"key": KEY}, headers=lan)
+        assert form.status_code == 303
+        cookie = {"cookie": form.headers["set-cookie"].split(";")[0]}
+        unload = await served.client.post("/api/models/unload", headers=lan | cookie)
+        assert (unload.status_code, told(unload)["code"]) == (403, "forbidden")
+
+
 async def test_any_origin_means_without_cookies(tmp_path: Path) -> None:
     async with serving(tmp_path, settings={"api_key": KEY, "cors_origin": "*"}) as served:
         cookie = await cookie_of(served, KEY)

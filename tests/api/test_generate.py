@@ -286,7 +286,7 @@ BAD: list[tuple[bytes, str | None]] = [
     (b"{", None),
     (b"\xff\xfe", None),
     (b"[" * 100_000, None),
-    (b'{"prompt": ' + b"[" * 100_000, None),
+    (b'{"prompt": ' + b"[" * 100_000, "prompt"),
     (b"{}", "prompt"),
     (b'{"prompt": ""}', "prompt"),
     (b'{"prompt": " \\n\\t "}', "prompt"),
@@ -332,7 +332,9 @@ async def test_bad_bodies(served: Served) -> None:
             "/api/generate", content=content, headers={"content-type": "application/json"}
         )
         error = told(response)
-        seen = (response.status_code, error["type"], error["param"])
+        # Of what is nested too deep the place is told, which is long.
+        place = error["param"] and error["param"].split("[")[0]
+        seen = (response.status_code, error["type"], place)
         assert seen == (422, "invalid_request_error", param), content[:60]
         assert len(error["message"]) < 600 and "pydantic" not in error["message"]
     assert len(served.loader.requests) == 1, "only the smoke generation"

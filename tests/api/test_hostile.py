@@ -83,3 +83,46 @@ async def test_numbers_that_would_make_logits_infinite(served: Served) -> None:
         assert error["param"] == "repetition_penalty" and "0.01" in error["message"]
     error = told(await served.generate("Hi", seed=2**63))
     assert str(2**63 - 1) in error["message"]
+
+
+DEEP_SCHEMA = '{"items": ' * 10_000 + "{}" + "}" * 10_000
+DEEP_LIST = "[" * 10_000 + "]" * 10_000
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param", "words"),
+    [
+        (
+            "/api/generate",
+            f'{{"prompt": "Hi", "schema": {DEEP_SCHEMA}}}',
+            "schema.items.",
+            "`items`",
+        ),
+        ("/api/structured/check", f'{{"schema": {DEEP_SCHEMA}}}', "schema.items.", "64 levels"),
+        (
+            "/v1/chat/completions",
+            '{"messages": [], "tools": [{"type": "function", "function": {"name": "f", '
+            f'"parameters": {DEEP_SCHEMA}}}}}]}}',
+            "tools[0].function.parameters.items.",
+            "`items`",
+        ),
+        (
+            "/v1/chat/completions",
+            '{"messages": [], "response_format": {"type": "json_schema", "json_schema": '
+            f'{{"name": "n", "schema": {DEEP_SCHEMA}}}}}}}',
+            "response_format.json_schema.schema.items.",
+            "`$defs`",
+        ),
+        ("/v1/chat/completions", f'{{"messages": {DEEP_LIST}}}', "messages", "The body is nested"),
+    ],
+)
+async def test_a_body_that_nests_too_deep_is_told_where(
+    served: Served, path: str, body: str, param: str, words: str
+) -> None:
+    response = await served.client.post(
+        path, content=body, headers={"content-type": "application/json"}
+    )
+    error = told(response)
+    assert response.status_code == (400 if path.startswith("/v1/") else 422)
+    assert str(error["param"]).startswith(param) and words in str(error["message"])
+    assert error["code"] == ("invalid_request" if "body" in words else "schema_too_large")

@@ -34,6 +34,20 @@ async def test_models_tells_everything(served: Served) -> None:
     assert str(served.library.folder) not in str(body)
 
 
+async def test_without_the_card_that_was_asked_for_the_list_says_that_nothing_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    async with serving(tmp_path, load=False, device="cuda") as served:
+        body = (await served.client.get("/api/models")).json()
+        assert (body["memory"]["device_name"], body["memory"]["total"]) == ("no card", 0)
+        assert body["checkpoints"]
+        assert not any(row["forecast"]["fits"] for row in body["checkpoints"])
+        load = {"name": "two", "wait": True}
+        response = await served.client.post("/api/models/load", json=load)
+        assert (response.status_code, told(response)["code"]) == (503, "device_unusable")
+
+
 async def test_a_load_is_accepted_at_once(served: Served) -> None:
     served.loader.script = Script(load_delay=0.4)
     response = await served.client.post("/api/models/load", json={"name": "two"})

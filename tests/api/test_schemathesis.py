@@ -50,8 +50,33 @@ async def test_no_answer_is_undocumented(
     url = f"http://127.0.0.1:{served.port}/openapi.json"
     code, output = await run(tmp_path, url, *OPTIONS)
     assert code == 0 and "No issues found" in output, output
-    assert "Tested: 13" in output
+    assert "Tested: 20" in output
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_of_a_document_that_is_there(served: Served, tmp_path: Path) -> None:
+    """Above, its id is anything, so that it is never found."""
+    served.loader.script = Script(answer=obliging)
+    files = {"file": ("a.txt", "Ada is 36.")}
+    id = (await served.client.post("/api/documents", files=files)).json()["id"]
+    document = await document_of(served)
+    paths = document["paths"].items()
+    document["paths"] = {p: item for p, item in paths if p.startswith("/api/documents/{id}/")}
+    for path in document["paths"].values():
+        for operation in path.values():
+            for parameter in operation["parameters"]:
+                if parameter["name"] == "id":
+                    parameter["schema"] = {"const": id}
+                    parameter["examples"] = {"a": {"value": id}}
+    file = tmp_path / "openapi.json"
+    file.write_text(json.dumps(document))
+    server = ("--url", f"http://127.0.0.1:{served.port}")
+    # Another id is no wrong value but another document.
+    options = ("--exclude-checks", "positive_data_acceptance,negative_data_rejection")
+    code, output = await run(tmp_path, str(file), *server, *OPTIONS[:6], *options)
+    assert code == 0 and "No issues found" in output, output
+    assert "Tested: 3" in output
+    assert len(served.loader.requests) > 5
 
 
 @pytest.mark.parametrize("lie", ["status", "shape", "event"])

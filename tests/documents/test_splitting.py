@@ -163,6 +163,14 @@ def test_running_lines_belong_to_no_part() -> None:
     assert "The Book" not in text and text.split("\n")[-1] == "harbour 8 of the"
 
 
+def test_pages_of_one_line_are_not_taken_for_running_lines() -> None:
+    pages = tuple(Page(number, f"Return key {number} to room {number}.") for number in range(1, 9))
+    parts = split(Document("keys.pdf", "pdf", "page", pages), count)
+    assert [span.page for part in parts for span in part.spans] == list(range(1, 9))
+    numbered = tuple(Page(number, f"{number}") for number in range(1, 9))
+    assert split(Document("scan.pdf", "pdf", "page", numbered), count) == ()
+
+
 def test_numbers_in_tables_are_no_headings() -> None:
     document = book("1 Ships\nThey sail.\n4 CARD OFFSET\nof a list.\n1.1 Harbours\nThey are deep.")
     parts = split(document, count, tokens=12)

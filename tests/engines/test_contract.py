@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from qwen_webui.engines.base import Engine, EngineLoader
+from qwen_webui.engines.base import Engine, EngineLoader, Report
 from qwen_webui.engines.openai import OpenAILoader
 from qwen_webui.engines.process import ProcessLoader
 from qwen_webui.engines.scripted import Script, ScriptedLoader
@@ -34,8 +34,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SCRIPT = Script(words=tuple(f"word{place}" for place in range(400)), delay=0.002)
 
 
+class OwnPath(ProcessLoader):
+    """The same worker with our own path in it."""
+
+    async def load(self, plan: LoadPlan, report: Report) -> Engine:
+        return await super().load(dataclasses.replace(plan, engine_path="ours"), report)
+
+
 @pytest_asyncio.fixture(
-    loop_scope="module", scope="module", params=["scripted", "process", "openai"]
+    loop_scope="module", scope="module", params=["scripted", "process", "ours", "openai"]
 )
 async def loader(
     request: pytest.FixtureRequest,
@@ -52,6 +59,8 @@ async def loader(
     found: EngineLoader = ScriptedLoader(SCRIPT)
     if request.param == "process":
         found = ProcessLoader(stall_seconds=60)
+    if request.param == "ours":
+        found = OwnPath(stall_seconds=60)
     yield found
     await found.close()
 

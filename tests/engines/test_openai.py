@@ -513,6 +513,7 @@ async def test_the_program_over_a_server_of_its_own_kind(tmp_path: Path) -> None
         assert text == '{"n": 1}' and isinstance(events[-1], Finished)
         asked = loader.requests[-1]
         assert asked.sampling.constraint == sampling.constraint
+        assert asked.messages[0].content.count("JSON Schema") == 1, "both programs told the model"
         with pytest.raises(ContextLengthExceeded):
             await events_of(services, Ask((Message("user", "long " * 20_000),)))
 

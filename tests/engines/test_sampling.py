@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from qwen_webui.engines.cancelling import Ticket
-from qwen_webui.engines.transformers import LoadedModel, load_model
+from qwen_webui.engines.transformers import AnyModel, load_model
 from qwen_webui.errors import CheckpointError, ContextLengthExceeded, InvalidRequest
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import GenerationEvent
@@ -25,20 +25,21 @@ from tests.engines.checkpoints import CONTEXT, VOCABULARY, plan, random_weights,
 HOT = {"temperature": 6.0, "max_new_tokens": 30}
 
 
-@pytest.fixture(scope="module")
-def model(tiny_folders: dict[str, Path]) -> Iterator[LoadedModel]:
-    found = load_model(plan(tiny_folders["fp16"]), lambda _: None)
+@pytest.fixture(scope="module", params=["reference", "ours"])
+def model(request: pytest.FixtureRequest, tiny_folders: dict[str, Path]) -> Iterator[AnyModel]:
+    asked = plan(tiny_folders["fp16"], engine_path=request.param)
+    found = load_model(asked, lambda _: None)
     yield found
     found.unload()
 
 
-def answer(model: LoadedModel, text: str = "Tell me!", **fields: Any) -> Reply:
+def answer(model: AnyModel, text: str = "Tell me!", **fields: Any) -> Reply:
     said: list[GenerationEvent] = []
     model.generate(request(text, **fields), Ticket(), said.append)
     return Reply(tuple(said))
 
 
-def test_greedy_is_what_plain_generate_gives(model: LoadedModel, tiny: Path) -> None:
+def test_greedy_is_what_plain_generate_gives(model: AnyModel, tiny: Path) -> None:
     asked = request(max_new_tokens=50)
     tokenizer = ChatTokenizer.load(tiny)
     plain = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
@@ -65,7 +66,7 @@ def test_chunked_prefill_changes_nothing(tiny: Path, monkeypatch: pytest.MonkeyP
     assert answers[0].ids == answers[1].ids
 
 
-def test_a_seed_repeats_an_answer_whatever_runs_beside_it(model: LoadedModel) -> None:
+def test_a_seed_repeats_an_answer_whatever_runs_beside_it(model: AnyModel) -> None:
     alone = answer(model, seed=7, **HOT)
     with ThreadPoolExecutor(3) as pool:
         others = [pool.submit(answer, model, "Other!", seed=s, **HOT) for s in (1, 2)]
@@ -76,7 +77,7 @@ def test_a_seed_repeats_an_answer_whatever_runs_beside_it(model: LoadedModel) ->
     assert answer(model, **HOT).ids != answer(model, **HOT).ids
 
 
-def test_what_leaves_one_candidate_is_greedy(model: LoadedModel) -> None:
+def test_what_leaves_one_candidate_is_greedy(model: AnyModel) -> None:
     greedy = answer(model, max_new_tokens=30).ids
     assert answer(model, **HOT, seed=1).ids != greedy
     assert answer(model, **HOT, top_k=1).ids == greedy
@@ -85,7 +86,7 @@ def test_what_leaves_one_candidate_is_greedy(model: LoadedModel) -> None:
 
 
 @pytest.mark.parametrize("narrow", [{"top_k": 3}, {"top_p": 0.3}, {"min_p": 0.5}])
-def test_candidates_are_narrowed(model: LoadedModel, narrow: dict[str, Any]) -> None:
+def test_candidates_are_narrowed(model: AnyModel, narrow: dict[str, Any]) -> None:
     def first_tokens(**fields: Any) -> Counter[int]:
         drawn = (
             answer(model, seed=s, temperature=8.0, max_new_tokens=1, **fields) for s in range(60)
@@ -96,7 +97,7 @@ def test_candidates_are_narrowed(model: LoadedModel, narrow: dict[str, Any]) -> 
     assert 1 < len(narrowed) < len(free)
 
 
-def test_temperature_widens(model: LoadedModel) -> None:
+def test_temperature_widens(model: AnyModel) -> None:
     def kinds(temperature: float) -> int:
         fields = {"temperature": temperature, "max_new_tokens": 1}
         return len({answer(model, seed=s, **fields).ids for s in range(40)})
@@ -104,7 +105,7 @@ def test_temperature_widens(model: LoadedModel) -> None:
     assert kinds(0.2) < kinds(3.0) < kinds(30.0)
 
 
-def test_sampled_frequencies_are_the_models_own(model: LoadedModel) -> None:
+def test_sampled_frequencies_are_the_models_own(model: AnyModel) -> None:
     top = answer(model, max_new_tokens=1, logprobs=1).logprobs[0]
     draws = 300
     hits = sum(
@@ -115,7 +116,7 @@ def test_sampled_frequencies_are_the_models_own(model: LoadedModel) -> None:
     assert abs(hits / draws - expected) < 4 * math.sqrt(expected * (1 - expected) / draws) + 0.01
 
 
-def test_logit_bias_forces_and_forbids(model: LoadedModel) -> None:
+def test_logit_bias_forces_and_forbids(model: AnyModel) -> None:
     plain = answer(model, max_new_tokens=5).ids
     assert answer(model, max_new_tokens=5, logit_bias=((77, 1000.0),)).ids == (77,) * 5
     assert plain[0] not in answer(model, max_new_tokens=5, logit_bias=((plain[0], -1000.0),)).ids
@@ -123,7 +124,7 @@ def test_logit_bias_forces_and_forbids(model: LoadedModel) -> None:
         answer(model, logit_bias=((VOCABULARY, 1.0),))
 
 
-def test_repetition_penalty_counts_the_prompt_too(model: LoadedModel) -> None:
+def test_repetition_penalty_counts_the_prompt_too(model: AnyModel) -> None:
     free = answer(model, max_new_tokens=60).ids
     held = answer(model, max_new_tokens=60, repetition_penalty=1.8).ids
     assert len(set(held)) / len(held) > len(set(free)) / len(free)
@@ -132,7 +133,7 @@ def test_repetition_penalty_counts_the_prompt_too(model: LoadedModel) -> None:
     assert not set(strong) & set(in_prompt)
 
 
-def test_presence_and_frequency_penalties_count_the_answer(model: LoadedModel) -> None:
+def test_presence_and_frequency_penalties_count_the_answer(model: AnyModel) -> None:
     free = answer(model, max_new_tokens=40).ids
     assert len(set(free)) < len(free), "the model must repeat itself for this to show anything"
     once = answer(model, max_new_tokens=40, presence_penalty=1000.0).ids
@@ -142,7 +143,7 @@ def test_presence_and_frequency_penalties_count_the_answer(model: LoadedModel) -
     assert max(Counter(mild).values()) < max(Counter(free).values())
 
 
-def test_logprobs_are_the_models_own_distribution(model: LoadedModel, tiny: Path) -> None:
+def test_logprobs_are_the_models_own_distribution(model: AnyModel, tiny: Path) -> None:
     asked = {"max_new_tokens": 6, "logprobs": VOCABULARY}
     plain = answer(model, **asked).logprobs
     for found in plain:
@@ -159,9 +160,7 @@ def test_logprobs_are_the_models_own_distribution(model: LoadedModel, tiny: Path
     assert scored == pytest.approx([found.logprob for found in plain], abs=1e-3)
 
 
-def test_score_in_chunks_is_score_at_once(
-    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_score_in_chunks_is_score_at_once(model: AnyModel, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = tuple(torch.randint(0, 400, (150,), generator=torch.manual_seed(3)).tolist())
     whole = model.score(ids, Ticket())
     monkeypatch.setattr("qwen_webui.engines.transformers.SCORED_AT_ONCE", 32)
@@ -171,7 +170,7 @@ def test_score_in_chunks_is_score_at_once(
         model.score(tuple([1] * (CONTEXT + 1)), Ticket())
 
 
-def test_the_checkpoints_defaults_fill_what_is_unset(model: LoadedModel) -> None:
+def test_the_checkpoints_defaults_fill_what_is_unset(model: AnyModel) -> None:
     said = model.info.defaults
     assert (said.temperature, said.top_p, said.top_k) == (0.7, 0.8, 20)
     assert said.repetition_penalty == 1.05
@@ -188,7 +187,7 @@ def test_numbers_that_are_not_finite_end_the_load(tmp_path: Path) -> None:
         load_model(plan(folder), lambda _: None)
 
 
-async def test_text_is_whole_characters(model: LoadedModel, tiny: Path) -> None:
+async def test_text_is_whole_characters(model: AnyModel, tiny: Path) -> None:
     tokenizer = ChatTokenizer.load(tiny)
     said = tokenizer.encode("狐狸🦊!")
     bias = ((said[0], 1000.0),)

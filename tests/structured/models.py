@@ -106,6 +106,17 @@ class Invoice(BaseModel):
     by_colour: dict[Colour, int] = {}
 
 
+class Labels(BaseModel):
+    colours: set[Colour]
+    flags: frozenset[bool]
+    days: set[Literal["mon", "tue"]] | None = None
+
+
+class Nothing(BaseModel):
+    pass
+
+
 MODELS: tuple[type[BaseModel], ...] = (
     *(Address, Person, Times, Identifiers, Order, Zoo, Node, Tree, Scores, Names, Invoice, Cat),
+    *(Labels, Nothing),
 )

@@ -39,6 +39,24 @@ def test_random_answers_are_valid(walker: Walker, name: str) -> None:
         check(constraint, text)
 
 
+def test_what_is_written_of_lists_without_repetition(walker: Walker) -> None:
+    colours = {"type": "array", "uniqueItems": True, "items": {"enum": ["red", "green", "blue"]}}
+    constraint = json_schema(colours | {"minItems": 1})
+    for text in ('["red"]', '["red", "blue"]', '["red", "green", "blue"]'):
+        assert accepts(walker, constraint, text)
+    for text in ("[]", '["red", "red"]', '["green", "blue", "green"]', '["grey"]'):
+        assert not accepts(walker, constraint, text)
+
+
+def test_an_object_that_names_no_properties_has_none(walker: Walker) -> None:
+    """As one that names some has no others: pydantic's empty models, tools without arguments."""
+    empty = json_schema({"type": "object", "properties": {}})
+    assert accepts(walker, empty, "{}") and not accepts(walker, empty, '{"a": 1}')
+    opened = json_schema({"type": "object", "properties": {}, "additionalProperties": True})
+    assert accepts(walker, opened, '{"a": 1}')
+    assert accepts(walker, json_schema({"type": "object"}), '{"a": 1}')
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HELD)
 def test_many_random_answers_are_valid(walker: Walker, name: str) -> None:

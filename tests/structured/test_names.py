@@ -9,7 +9,7 @@ from qwen_webui.engines.compiled import Grammars
 from qwen_webui.engines.constraint import Guide
 from qwen_webui.structured import grammar
 from qwen_webui.structured.alphabet import Alphabet
-from qwen_webui.structured.ends import fresh_end
+from qwen_webui.structured.closing import fresh_end
 from qwen_webui.structured.names import Names
 from qwen_webui.structured.reading import read_strict
 from qwen_webui.structured.vocabulary import byte_vocabulary

@@ -46,15 +46,19 @@ def test_an_exponential_expression_is_refused(pattern: str) -> None:
         (r"(?i:a)", "flags"),
         (r"(?>a)", "atomic"),
         (r"a++", "possessive"),
-        (r"\p{L}", "not a regular expression"),
+        (r"\p{L}", "a class of Unicode's"),
+        (r"[\P{Lu}]", "a class of Unicode's"),
+        (r"ab(c", "unterminated subpattern, at character 3 of 4"),
         (r"a{20000}", "repeats"),
         ("(" * 900 + ")" * 900, "nests"),
         ("[", "not a regular expression"),
     ],
 )
 def test_what_cannot_be_held_is_named(pattern: str, word: str) -> None:
-    with pytest.raises(UnusablePattern, match=word):
+    with pytest.raises(UnusablePattern, match=word) as caught:
         check_pattern(pattern, whole=False)
+    broken = pattern in ("[", "ab(c")
+    assert caught.value.code == ("schema_invalid" if broken else "schema_unsupported")
 
 
 SAMPLES = [

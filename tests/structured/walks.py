@@ -11,8 +11,8 @@ from llguidance import LLMatcher, LLTokenizer
 
 from qwen_webui.structured import grammar
 from qwen_webui.structured.alphabet import Alphabet
+from qwen_webui.structured.closing import fresh_end
 from qwen_webui.structured.compiling import limits
-from qwen_webui.structured.ends import fresh_end
 from qwen_webui.structured.names import Names
 from qwen_webui.structured.vocabulary import read_vocabulary
 from qwen_webui.types import Constraint

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import uvicorn
 
 from qwen_webui.api.access import AccessLayer
-from qwen_webui.chat import Assistant
+from qwen_webui.chat import Analyst, Assistant
 from qwen_webui.checkpoints import Library
+from qwen_webui.documents.shelf import Shelf
 from qwen_webui.engines.scripted import Script, ScriptedLoader
 from qwen_webui.models import ModelManager
 from qwen_webui.personas import Personas, builtin_folder
@@ -134,7 +135,11 @@ class Site:
         store = await Store.open(data / "conversations.sqlite3")
         structured = Structured()
         assistant = Assistant(manager, personas, structured)
-        return Services(settings, library, manager, personas, assistant, store, structured)
+        documents = Shelf(store, manager.tokenizer)
+        analyst = Analyst(manager, personas, structured, assistant, documents)
+        return Services(
+            settings, library, manager, personas, assistant, store, structured, documents, analyst
+        )
 
 
 class _NoSignals:

@@ -210,8 +210,11 @@ def test_what_does_not_fit_is_said(me: Hands, site: Site) -> None:
 
 def test_a_text_over_the_context_is_refused_with_both_numbers(me: Hands) -> None:
     me.say("x" * 6000)
-    expect(me.page.locator(".qw-error")).to_contain_text(re.compile(r"6,?\d\d\d.*4,?096", re.S))
-    assert me.questions() == ["x" * 6000]
+    notice = me.page.locator(".toast-body")
+    expect(notice).to_contain_text(re.compile(r"6,?\d\d\d.*4,?096", re.S))
+    # Neither said nor stored nor lost.
+    assert me.questions() == [] and me.listed() == []
+    expect(me.page.locator(TEXT)).to_have_value("x" * 6000)
 
 
 def test_updates_are_few_and_the_end_is_prompt(me: Hands, site: Site) -> None:

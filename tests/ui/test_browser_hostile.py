@@ -108,7 +108,7 @@ def full_line(site: Site) -> Iterator[None]:
         send = events.handler(client, "qw-text", "submit")
         cheap = events.handler(client, "qw-do-edit-cancel", "submit")
         stop = events.handler(client, "qw-stop", "click")
-        data = ["Wait", "", "", "general", "", None, 0.7, 0.8, 20, 1.05, 0, ""]
+        data = ["Wait", "", "", "general", "", None, 0.7, 0.8, 20, 1.05, 0, "", ""]
         sessions = [secrets.token_hex(16) for _ in range(AT_ONCE)]
         for session in sessions:
             assert events.join(client, send, data, session).status_code == 200

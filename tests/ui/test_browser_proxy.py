@@ -101,10 +101,9 @@ def test_files_through_a_proxy(site: Site) -> None:
     """reliability line 64"""
     with proxied(site, PREFIX) as proxy:
         headers = {"x-api-key": KEY}
-        answer = httpx.post(
-            proxy.url() + "/gradio_api/upload", files={"files": ("a.txt", b"hi")}, headers=headers
-        )
-        assert answer.status_code == 200 and answer.json()[0].endswith("a.txt")
+        sent = proxy.url() + "/ui/documents?name=a.txt"
+        answer = httpx.post(sent, content=b"hi", headers=headers)
+        assert answer.status_code == 200 and '"name": "a.txt"' in answer.text
         asset = next(p for p in site_assets(proxy, headers) if p.endswith(".js"))
         script = httpx.get(f"{proxy.url()}/{asset}", headers=headers)
         assert script.status_code == 200 and "immutable" in script.headers["cache-control"]

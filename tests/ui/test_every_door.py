@@ -96,7 +96,7 @@ def json_tab(client: httpx.Client, text: str, more: dict[str, Any]) -> Ended:
 
 def page(client: httpx.Client, text: str, more: dict[str, Any]) -> Ended:
     send = events.handler(client, "qw-text", "submit")
-    data = [text, "", "", "general", "", None, 0.7, 0.8, 20, 1.05, 0, ""]
+    data = [text, "", "", "general", "", None, 0.7, 0.8, 20, 1.05, 0, "", ""]
     session = secrets.token_hex(16)
     body = {"data": data, "fn_index": send, "session_hash": session, **more}
     answer = post(client, events.JOIN, body)
@@ -107,11 +107,23 @@ def page(client: httpx.Client, text: str, more: dict[str, Any]) -> Ended:
     return Ended(200, "failed" if refused else "", all=heard)
 
 
+def ask(client: httpx.Client, text: str, more: dict[str, Any]) -> Ended:
+    there = client.get("/api/documents").json()["documents"]
+    if not there:
+        files = {"file": ("sea.txt", "The Dead Sea is the saltiest.")}
+        there = [client.post("/api/documents", files=files).json()]
+    path = f"/api/documents/{there[0]['id']}/ask"
+    answer = post(client, path, {"question": text, **more})
+    if answer.status_code != 200:
+        return refusal(answer)
+    return Ended(200, text=answer.json()["answer"], all=answer.text)
+
+
 Door = Callable[[httpx.Client, str, dict[str, Any]], Ended]
 DOORS: dict[str, Door] = {
-    door.__name__: door for door in (generate, stream, chat, completion, json_tab, page)
+    door.__name__: door for door in (generate, stream, chat, completion, json_tab, page, ask)
 }
-PROGRAMS = ("generate", "stream", "chat", "completion")
+PROGRAMS = ("generate", "stream", "chat", "completion", "ask")
 
 
 @pytest.fixture(params=DOORS)
@@ -141,7 +153,9 @@ def test_a_text_over_the_context_is_refused_with_both_numbers(
     assert ended.code in ("context_length_exceeded", "failed"), ended
     assert door in (DOORS["json_tab"], DOORS["page"]) or ended.status == 400
     numbers = re.findall(r"\b\d{4}\b", ended.all.replace(",", ""))
-    assert "4096" in numbers and any(6_000 <= int(n) < 7_000 for n in numbers), ended
+    # Of a document's question: what is free of them.
+    assert "4096" in numbers or door is DOORS["ask"], ended
+    assert len(numbers) > 1 and any(6_000 <= int(n) < 7_000 for n in numbers), ended
     assert len(site.loader.requests) == before
 
 
@@ -249,7 +263,7 @@ def test_a_persona_that_is_a_path_is_refused(
 ) -> None:
     """reliability line 61; at the page in test_forged_requests.py"""
     before = len(site.loader.requests)
-    for name in ("generate", "stream"):
+    for name in ("generate", "stream", "ask"):
         ended = DOORS[name](client, "Hi", {"persona": persona})
         assert ended.status == 422 and '"param":"persona"' in ended.all.replace(" ", ""), ended
     assert len(site.loader.requests) == before

@@ -126,7 +126,19 @@ def test_foreign_messages_are_out_of_reach(client: httpx.Client, site: Site, nam
     foreign = stored(site, STRANGER, "A stranger's secret")
     given = {"clear": (foreign,), "edit": ("0", foreign), "regenerate": ("0", foreign)}[name]
     if name == "regenerate":
-        given = (*given, site.services.personas.all()[0].id, "", None, 0.7, 0.8, 20, 1.05, 0, "")
+        given = (
+            *given,
+            site.services.personas.all()[0].id,
+            "",
+            None,
+            0.7,
+            0.8,
+            20,
+            1.05,
+            0,
+            "",
+            "",
+        )
     last = call(client, name, *given)[-1]
     assert last["success"] is False
     assert "secret" not in json.dumps(last)
@@ -136,7 +148,7 @@ def test_foreign_messages_are_out_of_reach(client: httpx.Client, site: Site, nam
 def test_forged_values_are_refused_with_a_sentence(client: httpx.Client, site: Site) -> None:
     mine = stored(site, OWNER, "Mine")
     persona = site.services.personas.all()[0].id
-    good = ("0", mine, persona, "", None, 0.7, 0.8, 20, 1.05, 0, "")
+    good = ("0", mine, persona, "", None, 0.7, 0.8, 20, 1.05, 0, "", "")
     before = len(site.loader.requests)
     for place, forged in ((2, "../../etc/passwd"), (5, 99), (5, "x"), (6, -1), (10, "one")):
         values = list(good)
@@ -169,7 +181,7 @@ def test_an_answer_that_nobody_fetches_is_stopped(client: httpx.Client, site: Si
     site.script(words=("word",) * 100_000, delay=0.005)
     number, _ = event(client, "regenerate")
     persona = site.services.personas.all()[0].id
-    data = ["0", mine, persona, "", None, 0.7, 0.8, 20, 1.05, 0, ""]
+    data = ["0", mine, persona, "", None, 0.7, 0.8, 20, 1.05, 0, "", ""]
     body = {"data": data, "fn_index": number, "session_hash": secrets.token_hex(5)}
     assert client.post("/gradio_api/queue/join", json=body).status_code == 200
     until(lambda: site.loader.running == 1)

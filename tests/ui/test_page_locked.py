@@ -85,8 +85,8 @@ def test_the_rest_of_gradio_is_locked_too(locked: Site, client: httpx.Client) ->
     for path in ("/gradio_api/cancel", "/gradio_api/queue/join", "/gradio_api/reset"):
         body = {"session_hash": "abc", "fn_index": 0, "event_id": "x", "data": []}
         assert client.post(path, json=body).status_code == 401
-    files = {"files": ("a.txt", b"hello")}
-    assert client.post("/gradio_api/upload", files=files).status_code == 401
+    for path in ("/gradio_api/upload", "/ui/documents?name=a.txt"):
+        assert client.post(path, content=b"hello").status_code == 401
     assert client.get("/gradio_api/heartbeat/abc").status_code == 401
 
 

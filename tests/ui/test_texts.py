@@ -42,5 +42,5 @@ def test_every_key_in_the_code_is_a_text_and_every_text_is_used() -> None:
     files = {"page.js", "page.css", "chat.js", "side.js"}
     assert used - files <= known, used - files - known
     # Put together from parts in the code: f"model.state_{...}" and the like.
-    composed = ("model.state_", "model.precision_", "errors.", "sampling.")
+    composed = ("model.state_", "model.precision_", "errors.", "sampling.", "documents.")
     assert {k for k in known - used if not k.startswith(composed)} == set()

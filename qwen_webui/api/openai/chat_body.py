@@ -10,7 +10,6 @@ from pydantic import Field
 from qwen_webui.api.openai.fields import SharedFields
 from qwen_webui.api.openai.messages import ChatMessage, conversation
 from qwen_webui.api.openai.tools import (
-    MOST_TOOLS,
     Choice,
     Format,
     Tool,
@@ -20,6 +19,7 @@ from qwen_webui.api.openai.tools import (
 )
 from qwen_webui.api.wire import number
 from qwen_webui.errors import InvalidRequest
+from qwen_webui.structured.tools import MAX_TOOLS
 from qwen_webui.types import Ask
 
 NO_AUDIO = "this server reads and writes text."
@@ -61,7 +61,7 @@ class ChatBody(SharedFields):
     logprobs: bool | None = Field(None, description="Tell the log-probability of every token")
     top_logprobs: int | None = number("logprobs", "Alternatives of every token; needs logprobs")
     response_format: Format | None = None
-    tools: Annotated[list[Tool], Field(max_length=MOST_TOOLS)] | None = None
+    tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
     tool_choice: Choice | None = Field(
         None, description="Default auto. none: the model is not told of the tools"
     )

@@ -11,7 +11,14 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
-from qwen_webui.api.wire import MOST_PROBLEMS, SHOWN_LETTERS, Strict, fields_of, json_content
+from qwen_webui.api.wire import (
+    MOST_PROBLEMS,
+    SHOWN_LETTERS,
+    Strict,
+    fields_of,
+    json_content,
+    nested_too_deep,
+)
 from qwen_webui.errors import ContextLengthExceeded, InvalidRequest
 
 UNKNOWN = "unknown_parameter"
@@ -37,6 +44,8 @@ async def read_openai_body(request: Request, kind: type[Body]) -> Body:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
+        if (deep := nested_too_deep(error, content)) is not None:
+            raise deep from None
         if error.error_count() > MOST_PROBLEMS:
             raise InvalidRequest(
                 f"The body has {error.error_count()} wrong fields or values; known fields are "

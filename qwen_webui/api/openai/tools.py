@@ -9,12 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from qwen_webui.api.wire import Strict
+from qwen_webui.chat.checks import MODES
 from qwen_webui.errors import InvalidRequest
 from qwen_webui.types import Constraint
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-MODES = ("none", "auto", "required")
-MOST_TOOLS = 128
 NO_PARAMETERS: Mapping[str, Any] = {
     "type": "object",
     "properties": {},

@@ -48,6 +48,19 @@ export async function post(path, values, signal, whole = false) {
   });
 }
 
+// One JSON value a line of an answer, as they come.
+export async function readLines(body, take) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) if (line) take(JSON.parse(line));
+  }
+}
+
 export async function copyText(text, control) {
   if (navigator.clipboard) await navigator.clipboard.writeText(text);
   else copyWithoutClipboard(text);

@@ -1,10 +1,11 @@
 // The JSON tab: examples, the form, the run, and the runs that were kept. The editor, the answer and
 // the tree are in the files beside this one; the server checks all that is sent from here.
-import { announce, ask, post, put, words } from "./bus.js";
+import { announce, ask, post, put, readLines, words } from "./bus.js";
 import { button, close, confirm, show } from "./dialog.js";
 import { check, formatSchema, schemaText, setSchema, startEditor } from "./jsoneditor.js";
 import * as answer from "./jsonanswer.js";
 import { closeDrawers, whenThere } from "./frame.js";
+import { askDocuments, documentIds, startDocuments, whenRead } from "./jsondocuments.js";
 import { session } from "./memory.js";
 import { inAddress, setAddress } from "./tabs.js";
 
@@ -26,6 +27,7 @@ async function begin(found) {
   most = root.querySelector("#qw-json-most");
   startEditor(root, edited);
   answer.startAnswer(root, request);
+  startDocuments(root, edited);
   for (const field of [prompt, most]) field.addEventListener("input", edited);
   bringForm();
   follow();
@@ -38,6 +40,7 @@ const request = () => ({
   prompt: prompt.value,
   schema: schemaText(),
   max_new_tokens: most.value.trim() === "" ? null : most.valueAsNumber,
+  documents: documentIds(),
 });
 
 // What a reload or another language must not cost.
@@ -51,7 +54,8 @@ function bringForm() {
   if (kept) fill(kept);
 }
 
-function fill({ prompt: text, schema, max_new_tokens }) {
+function fill({ prompt: text, schema, max_new_tokens, documents = [] }) {
+  askDocuments(documents);
   put(prompt, text);
   put(most, max_new_tokens ?? "");
   setSchema(schema);
@@ -99,7 +103,7 @@ function clicked(event) {
       words("side.delete"),
       () => forget(deleteRun),
     );
-  else if (act === "json-run") start();
+  else if (act === "json-run") whenRead(start);
   else if (act === "json-stop") stop();
   else if (act === "json-format" && !formatSchema()) announce(words("json.format_failed"));
   else if (act === "json-infer") infer();
@@ -118,7 +122,7 @@ function pressed(event) {
   if (inAddress("tab") !== "json" || !root) return;
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && root.contains(event.target)) {
     event.preventDefault();
-    start();
+    whenRead(start);
   }
   if (event.key === "Escape" && !document.querySelector("dialog[open]")) stop();
 }
@@ -140,7 +144,7 @@ async function start() {
     root.querySelector(".qw-json-answer").scrollIntoView({ block: "start" });
   try {
     const response = await post("json/run", { ...request(), ticket }, mine.leave.signal, true);
-    await read(response.body, (line) => running === mine && take(line));
+    await readLines(response.body, (line) => running === mine && take(line));
     if (running === mine && mine.open !== false) throw new Error(words("page.lost"));
   } catch (error) {
     if (running !== mine) return;
@@ -162,19 +166,6 @@ function take(line) {
     if (current) setAddress({ run: current }, true);
   } else if (line.text !== undefined) answer.more(line.text, line.tokens);
   else answer.waitFor(line);
-}
-
-// One JSON value a line, as they come.
-async function read(body, take) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const lines = (rest + value).split("\n");
-    rest = lines.pop();
-    for (const line of lines) if (line) take(JSON.parse(line));
-  }
 }
 
 function stop() {

@@ -32,12 +32,14 @@ export const answerText = () => shown.text;
 export function clearAnswer() {
   shown = { text: "", state: "", running: false, nothing: shown.nothing };
   stand("", "");
+  accountFor([]);
   draw();
 }
 
-export function waitFor({ wait, share }) {
+export function waitFor({ wait, share, account }) {
   shown.running = true;
   stand("running", wait ?? words("json.sent"), "", [], share);
+  if (account) accountFor(account);
   draw();
 }
 
@@ -52,6 +54,7 @@ export function more(text, tokens) {
 export function ended(told, text = shown.text) {
   shown = { ...told, text, running: false, nothing: shown.nothing };
   stand(told.state, told.line, told.detail ?? "", told.facts ?? []);
+  if (told.account) accountFor(told.account);
   draw();
   announce([told.line, told.detail].filter(Boolean).join(" "));
 }
@@ -90,6 +93,13 @@ function stand(state, line, detail = "", facts = [], share = null) {
     parts.push(bar);
   }
   standing.replaceChildren(...parts);
+}
+
+// How the documents were read for it, and what of them was left out.
+function accountFor(lines) {
+  const place = root.querySelector("[data-json=account]");
+  place.hidden = !lines.length;
+  place.replaceChildren(...lines.map((line) => element("p", line)));
 }
 
 function draw() {

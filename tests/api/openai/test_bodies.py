@@ -177,7 +177,8 @@ async def test_what_is_no_object_of_fields(served: Served) -> None:
     for path in ("chat/completions", "completions"):
         for content in bodies:
             response = await served.client.post(f"/v1/{path}", content=content, headers=headers)
-            assert (response.status_code, told(response)["param"]) == (400, None), content[:20]
+            deep = "a.a.a.a.a.a.a.a..." if content.startswith(b'{"a"') else None
+            assert (response.status_code, told(response)["param"]) == (400, deep), content[:20]
         response = await served.client.post(f"/v1/{path}", content=b"{}")
         assert response.status_code == 400 and "application/json" in told(response)["message"]
         many = {f"f{n}": 1 for n in range(5_000)}

@@ -1,0 +1,113 @@
+"""Both engine paths beside each other on the embedded checkpoint: text in, text out.
+
+    python benchmarks/paths.py [--device cpu|cuda] [--tokens 200] [--rounds 3]
+
+For each precision: tokens/s of one greedy answer on the reference path and on ours, in turns, and
+of 8 at once on ours; medians. Then the ratios to one answer on the reference path. In the process
+itself, without the pipe to the web process. Needs torch, transformers and gptqmodel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from qwen_webui.checkpoints import describe_folder
+from qwen_webui.engines.cancelling import Ticket
+from qwen_webui.engines.transformers import AnyModel, load_model
+from qwen_webui.types import (
+    PRECISIONS,
+    EnginePath,
+    GenerationEvent,
+    GenerationRequest,
+    LoadPlan,
+    Message,
+    Precision,
+    Sampling,
+    TextDelta,
+)
+
+DEMO = Path(__file__).parent.parent / "qwen_webui" / "demo"
+QUESTIONS = (
+    "Who are you?",
+    "你好，你是谁？",
+    "The Marnel museum was founded in 1931 by Ada Kross. Who founded the Marnel museum?",
+    "How do I load a real model?",
+    "Tell me a story about the sea.",
+    "What is 3 + 4?",
+    "Why is the sky blue?",
+    "List three fruits.",
+)
+
+
+def load(precision: Precision, device: str, path: EnginePath) -> AnyModel:
+    """One embedded checkpoint on one path."""
+    folder = DEMO / f"demo-{precision}"
+    spec = describe_folder(folder)
+    kind = "cuda" if device == "cuda" else "cpu"
+    context = spec.shape.context_length
+    return load_model(
+        LoadPlan(spec, str(folder), kind, None, context, engine_path=path), lambda _: None
+    )
+
+
+def said(model: AnyModel, question: str, tokens: int) -> tuple[int, ...]:
+    """The tokens of a greedy answer that does not end before `tokens`."""
+    ends = tuple((end, -100.0) for end in model.info.stop_ids)
+    sampling = Sampling(0.0, 1.0, 0, 0.0, 1.0, 0.0, 0.0, max_new_tokens=tokens, logit_bias=ends)
+    events: list[GenerationEvent] = []
+    request = GenerationRequest("bench", (Message("user", question),), sampling)
+    model.generate(request, Ticket(), events.append)
+    return tuple(token for e in events if isinstance(e, TextDelta) for token in e.token_ids)
+
+
+def rate(model: AnyModel, questions: tuple[str, ...], tokens: int) -> float:
+    """Tokens per second in all."""
+    with ThreadPoolExecutor(len(questions)) as pool:
+        began = time.perf_counter()
+        answers = list(pool.map(lambda question: said(model, question, tokens), questions))
+        return sum(map(len, answers)) / (time.perf_counter() - began)
+
+
+def measure(precision: Precision, device: str, tokens: int, rounds: int) -> None:
+    """One line of the table."""
+    reference, ours = load(precision, device, "reference"), load(precision, device, "ours")
+    one: list[float] = []
+    own: list[float] = []
+    eight: list[float] = []
+    for question in QUESTIONS[:rounds]:
+        one.append(rate(reference, (question,), tokens))
+        own.append(rate(ours, (question,), tokens))
+        eight.append(rate(ours, QUESTIONS, tokens))
+    base, alone, together = (statistics.median(found) for found in (one, own, eight))
+    print(
+        f"| {precision} | {reference.info.kernel} | {ours.info.kernel} | {base:.0f} | {alone:.0f} "
+        f"| {together:.0f} | {alone / base:.1f} | {together / base:.1f} |"
+    )
+    reference.unload()
+    ours.unload()
+
+
+def main() -> None:
+    """All precisions, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--tokens", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    # Nothing is compiled in the worker either.
+    os.environ["TORCHDYNAMO_DISABLE"] = "1"
+    logging.disable(logging.WARNING)
+    print("| precision | reference | ours | reference, 1 | ours, 1 | ours, 8 in all | 1 | 8 |")
+    print("|---|---|---|---|---|---|---|---|")
+    for precision in PRECISIONS:
+        measure(precision, asked.device, asked.tokens, asked.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""After a load: whether the kernels compute what the weights mean, on this card.
+
+A few tiles of each product beside float64 straight from the file, and one whole step whose logits
+must be numbers. Knows nothing of text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from qwen_webui.engines.decode.cuda.kernels.linear import plain_kernel
+from qwen_webui.engines.decode.cuda.step import DecodeStep, Start, launched
+from qwen_webui.engines.decode.cuda.tiles import cut_for
+from qwen_webui.engines.decode.cuda.weights import Product, Weights, fused
+from qwen_webui.engines.decode.layouts import Linear, Plain
+from qwen_webui.engines.decode.source import Source
+
+COLUMNS = 8
+# Rows looked at: the first and the last tile.
+EDGE = 16
+# Float32 sums of exact products stay below 1e-4; a wrong order or scale gives about 1.
+MOST_ERROR = 1e-3
+
+
+class WrongResult(Exception):
+    """A kernel that was built but computes something else; the text says which."""
+
+
+def kernels(weights: Weights, pdl: bool) -> list[Callable[[Start], object]]:
+    """What `check` will start, to be compiled before."""
+    named = (*weights.layers[0].products, ("head", weights.head))
+    device, dtype = weights.table.device, weights.dtype
+    return [
+        partial(
+            _multiply, name, torch.zeros(COLUMNS, product.inputs, dtype=dtype, device=device),
+            product, pdl,
+        )
+        for name, product in named
+    ]  # fmt: skip
+
+
+def check(source: Source, weights: Weights, step: DecodeStep, pdl: bool) -> None:
+    """Raises WrongResult. Uses the first layer, and the spare row of the cache."""
+    own = weights.layers[0]
+    linears = dict(fused(weights.shape, source.layer(0)))
+    for name, product in own.products:
+        _require_right(name, product, linears[name], weights.dtype, pdl)
+    _require_right("head", weights.head, weights.head.scales, weights.dtype, pdl)
+    step.run()
+    if not bool(torch.isfinite(step.logits[: step.count]).all()):
+        raise WrongResult("the logits are not numbers")
+
+
+def multiply(name: str, x: Tensor, product: Product, pdl: bool) -> Tensor:
+    """x [1, or 8 and more columns, inputs] times the product, float32, cut as in a step."""
+    return _multiply(name, x, product, pdl, launched)
+
+
+def _multiply(name: str, x: Tensor, product: Product, pdl: bool, start: Start) -> Tensor:
+    count, inputs = x.shape
+    columns = max(COLUMNS, count)
+    cut = cut_for(name, product.bits, product.zero, columns, product.rows, inputs)
+    out = torch.full((count, product.rows), torch.nan, device=x.device)
+    start(
+        plain_kernel, (product.rows // cut.rows,), x, 0 if count == 1 else inputs, product.words,
+        product.scales, out, product.rows, count, INPUTS=inputs, BITS=product.bits,
+        ZERO=product.zero, TILES=cut.tiles, WARPS=cut.warps, COLUMNS=columns, DEPTH=cut.depth,
+        PDL=pdl, num_warps=cut.warps, num_stages=1, launch_pdl=pdl,
+    )  # fmt: skip
+    return out
+
+
+def _require_right(
+    name: str, product: Product, linear: Linear, dtype: torch.dtype, pdl: bool
+) -> None:
+    x = torch.randn(COLUMNS, product.inputs, device=product.words.device).to(dtype)
+    found = multiply(name, x, product, pdl)
+    edges = [*range(EDGE), *range(product.rows - EDGE, product.rows)]
+    wanted = x.double() @ _dense(linear, edges, dtype).T
+    error = float((found[:, edges].double() - wanted).norm() / wanted.norm())
+    if not error < MOST_ERROR:
+        raise WrongResult(f"{name} is off by {error:.1e} of its size")
+
+
+def _dense(linear: Linear, rows: list[int], dtype: torch.dtype) -> Tensor:
+    """In float64; what is not packed is rounded as it was for the kernels."""
+    if isinstance(linear, Tensor):
+        return linear[rows].to(dtype).double()
+    few = Plain(linear.values[rows], linear.scales[rows], linear.zeros[rows], linear.bits)
+    return few.dense()

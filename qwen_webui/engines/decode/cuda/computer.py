@@ -1,0 +1,123 @@
+"""The Computer of an NVIDIA card: steps as CUDA graphs, long prompts by the library's products.
+
+Everything goes to the current stream of the one thread that calls; nothing here waits for the
+card but `prefill`'s upload of a prompt. Reads no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from qwen_webui.engines.decode.cuda.cache import MOST, PAGE, Buffers, Cache
+from qwen_webui.engines.decode.cuda.compiling import compile_all
+from qwen_webui.engines.decode.cuda.host import kept
+from qwen_webui.engines.decode.cuda.prefill import Prefill
+from qwen_webui.engines.decode.cuda.step import DecodeStep, Start
+from qwen_webui.engines.decode.cuda.weights import Weights
+
+SIZES = (1, 2, 4, 8, 16, 32)
+# A prompt's piece: decode steps of others wait for it.
+PIECE = 2048
+# Copies to the card that may be on their way before a place is written again.
+PLACES = 4
+
+
+class CudaComputer:
+    """See computer.Computer, whose contract this keeps."""
+
+    page_tokens = PAGE
+    piece = PIECE
+    rows = MOST
+    asynchronous = True
+
+    def __init__(self, weights: Weights, cache: Cache, pdl: bool) -> None:
+        shape, device = weights.shape, weights.table.device
+        self.device, self.vocabulary, self.pages = device, shape.vocabulary, cache.pages
+        self.weights_bytes = weights.bytes
+        bits = weights.layers[0].qkv.bits
+        self.kernel = f"Triton {'dense' if bits == 16 else f'{bits}-bit'}"
+        self.weights, self._cache = weights, cache
+        self.buffers = Buffers(weights, cache.table.shape[1], pdl)
+        logits = torch.zeros(2, MOST, shape.vocabulary, device=device)
+        self._steps = {
+            size: DecodeStep(weights, cache, self.buffers, logits[0], size) for size in SIZES
+        }
+        # Its logits stay through decodes, and theirs through it.
+        self._prompt = DecodeStep(weights, cache, self.buffers, logits[1], MOST)
+        self._prefill = Prefill(weights, cache)
+        self._host = torch.zeros(PLACES, 2, MOST, dtype=torch.int32, pin_memory=True)
+        self._copied = [torch.cuda.Event() for _ in range(PLACES)]
+        self._place = 0
+        self._computed = torch.cuda.Event()
+
+    def get_ready(self, more: Sequence[Callable[[Start], object]] = ()) -> DecodeStep:
+        """Compile every kernel, those that `more` starts too, and record every graph. Returns
+        the step of one row."""
+        handing_out = [step.compile for step in (*self._steps.values(), self._prompt)]
+        compile_all([*handing_out, self._prefill.compile, *more])
+        for step in (*self._steps.values(), self._prompt):
+            step.capture()
+        return self._steps[1]
+
+    def seat(self, row: int, pages: Sequence[int]) -> None:
+        """The table of `row` goes to the card."""
+        self._cache.seat(row, torch.tensor(pages, dtype=torch.int32))
+
+    def prefill(
+        self, row: int, token_ids: Sequence[int], start: int, every: bool = False
+    ) -> Tensor:
+        """A few tokens by a step with a column for each, more by Prefill."""
+        count = len(token_ids)
+        assert 0 < count <= PIECE, "a piece has tokens, and no more than it may"
+        tokens = torch.tensor(token_ids).to(self.device, non_blocking=True)
+        if count > MOST:
+            return self._prefill.run(tokens, self._cache.table[row], start, every)
+        self._upload([row] * count, range(start, start + count), MOST)
+        self.buffers.tokens[:count].copy_(tokens)
+        self._prompt.run()
+        return self._prompt.logits[:count] if every else self._prompt.logits[count - 1]
+
+    def decode(self, rows: Sequence[int], tokens: Tensor, positions: Sequence[int]) -> Tensor:
+        """The smallest graph that holds the rows; columns left over compute on the spare row."""
+        count = len(rows)
+        step = self._steps[next(size for size in SIZES if size >= count)]
+        self._upload(rows, positions, step.count)
+        self.buffers.tokens[:count].copy_(tokens)
+        step.run()
+        self._computed.record()
+        return step.logits[:count]
+
+    def likeliest(self, count: int) -> Tensor:
+        """Of the last decode's first `count` rows, int64; -1 where logits are not numbers.
+        Stays until the next decode or prefill."""
+        return self.buffers.likeliest[:count]
+
+    def saved(self) -> Weights:
+        """The weights in pinned memory of the host: loading.restore makes a computer of them
+        again. Raises RuntimeError where the system has no room."""
+        return kept(self.weights)
+
+    def done(self) -> bool:
+        """Whether the last decode has been computed."""
+        return bool(self._computed.query())
+
+    def close(self) -> None:
+        """Let go of graphs, cache and weights."""
+        torch.cuda.synchronize(self.device)
+        for step in (*self._steps.values(), self._prompt):
+            step.release()
+        del self._steps, self._prompt, self._prefill, self._cache, self.buffers, self.weights
+
+    def _upload(self, rows: Sequence[int], positions: Sequence[int], columns: int) -> None:
+        """Rows and positions of `columns` in one copy that nobody waits for."""
+        self._place = (self._place + 1) % PLACES
+        self._copied[self._place].synchronize()
+        spare = [self._cache.spare_row] * (columns - len(rows))
+        host = self._host[self._place].numpy()
+        host[0, :columns] = [*rows, *spare]
+        host[1, :columns] = [*positions, *([0] * len(spare))]
+        self.buffers.where.copy_(self._host[self._place], non_blocking=True)
+        self._copied[self._place].record()

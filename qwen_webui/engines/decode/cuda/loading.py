@@ -1,0 +1,90 @@
+"""From a checkpoint's folder to a CudaComputer that has been tried out.
+
+Decides how much memory the cache takes. What cannot be computed here, for whatever reason, comes
+out as NotForThisPath, and the caller takes the reference path.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import PretrainedConfig
+
+from qwen_webui.engines.decode.computer import Computer
+from qwen_webui.engines.decode.cuda.cache import MOST, PAGE, Cache, page_bytes
+from qwen_webui.engines.decode.cuda.host import restored
+from qwen_webui.engines.decode.cuda.weights import Weights, read
+from qwen_webui.engines.decode.source import NotForThisPath, Source, rotation
+from qwen_webui.errors import CheckpointError
+from qwen_webui.types import Dtype, LoadPlan
+
+if TYPE_CHECKING:
+    from qwen_webui.engines.decode.cuda.computer import CudaComputer
+
+# Tensor cores that multiply bfloat16 and copies that run ahead; launches that overlap.
+AMPERE, HOPPER = (8, 0), (9, 0)
+# What a piece of a prompt takes beside the cache: 0.55 GB at 7B, and keys gathered from pages.
+RESERVED = 1 << 30
+# Of what is left then. The rest of the card is other people's.
+SHARE = 0.5
+
+log = logging.getLogger(__name__)
+
+
+def load_computer(plan: LoadPlan, config: PretrainedConfig, dtype: Dtype) -> Computer:
+    """Raises NotForThisPath with the reason, CheckpointError, torch.OutOfMemoryError."""
+    if dtype == "float32":
+        raise NotForThisPath("it is computed in float32")
+    capability = torch.cuda.get_device_capability()
+    if capability < AMPERE:
+        raise NotForThisPath(f"compute capability {capability[0]}.{capability[1]} is below 8.0")
+    try:
+        source = Source(Path(plan.folder), config, "cuda")
+        weights = read(source, getattr(torch, dtype))
+        return assemble(weights, config, plan.max_context, source)
+    except (NotForThisPath, CheckpointError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        # Compilers and drivers fail in many ways, and the reference path still answers.
+        log.warning("the decode path does not work here", exc_info=error)
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise NotForThisPath(f"its kernels do not work here ({reason})") from error
+
+
+def assemble(
+    weights: Weights, config: PretrainedConfig, max_context: int, source: Source | None = None
+) -> CudaComputer:
+    """Cache, kernels and graphs for weights that are on the card; tried out beside `source`, if
+    there is one."""
+    # Triton is there only where a card is, and this module must be readable everywhere.
+    from qwen_webui.engines.decode.cuda import check
+    from qwen_webui.engines.decode.cuda.computer import CudaComputer
+
+    cos, sin = rotation(config, max_context)
+    half = weights.shape.head // 2
+    cache = Cache(weights, pages_for(weights, max_context), MOST, cos[:, :half], sin[:, :half])
+    pdl = torch.cuda.get_device_capability() >= HOPPER
+    computer = CudaComputer(weights, cache, pdl)
+    first = computer.get_ready(check.kernels(weights, pdl) if source else ())
+    if source is not None:
+        check.check(source, weights, first, pdl)
+    return computer
+
+
+def restore(saved: Weights, config: PretrainedConfig, max_context: int) -> CudaComputer:
+    """From what CudaComputer.saved returned. Raises torch.OutOfMemoryError."""
+    return assemble(restored(saved), config, max_context)
+
+
+def pages_for(weights: Weights, max_context: int) -> int:
+    """How many pages the cache has: at least a whole context, at most one for every row."""
+    torch.cuda.empty_cache()
+    free, total = torch.cuda.mem_get_info()
+    own = torch.cuda.memory_allocated()
+    allowed = int(total * torch.cuda.get_per_process_memory_fraction()) - own
+    room = (min(free, allowed) - RESERVED) * SHARE // page_bytes(weights)
+    context = -(-max_context // PAGE)
+    return max(context, min(int(room), MOST * context))

@@ -1,0 +1,179 @@
+"""A checkpoint computed by our own path: what engines/transformers.py's LoadedModel offers.
+
+Turns a request into a sequence for the scheduler and what comes of it into events, in the thread
+of the call: text and constraints cost the device no time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from transformers import PretrainedConfig
+
+from qwen_webui.engines import device as devices
+from qwen_webui.engines.cancelling import Ticket
+from qwen_webui.engines.compiled import Grammars
+from qwen_webui.engines.constraint import Guide
+from qwen_webui.engines.decode.computer import Computer
+from qwen_webui.engines.decode.judging import Judge
+from qwen_webui.engines.decode.sampling import Choice, Drawing
+from qwen_webui.engines.decode.scheduler import Scheduler
+from qwen_webui.engines.decode.sequence import Constrained, Entered, Placed, Said, Sequence
+from qwen_webui.engines.loading import generation_config, sampling_defaults, threads_for
+from qwen_webui.engines.progress import Emit
+from qwen_webui.engines.room import refuse_long_text, room_for_answer
+from qwen_webui.engines.streamer import AnswerComplete, TokenStreamer
+from qwen_webui.tokens import ChatTokenizer
+from qwen_webui.types import (
+    Constraint,
+    Dtype,
+    EngineInfo,
+    GenerationRequest,
+    LoadPlan,
+    Message,
+    Progress,
+    Queued,
+    Sampling,
+    TokenLogprob,
+)
+
+GREEDY = Sampling(0.0, 1.0, 0, 0.0, 1.0, 0.0, 0.0, max_new_tokens=4)
+
+
+class DecodedModel:
+    """A computer with its scheduler. `generate` and `score` may run in many threads at once."""
+
+    def __init__(
+        self, plan: LoadPlan, config: PretrainedConfig, computer: Computer, dtype: Dtype
+    ) -> None:
+        self._tokenizer = ChatTokenizer.load(Path(plan.folder))
+        self._grammars = Grammars(Path(plan.folder), computer.vocabulary)
+        self._computer = computer
+        threads = threads_for(plan)
+        self.scheduler = Scheduler(computer, lambda: torch.set_num_threads(threads))
+        self.info = EngineInfo(
+            checkpoint=plan.spec,
+            device=plan.device,
+            device_name=devices.name_of(computer.device),
+            dtype=dtype,
+            kernel=computer.kernel,
+            max_context=plan.max_context,
+            defaults=sampling_defaults(generation_config(plan, config)),
+            stop_ids=self._tokenizer.stop_ids,
+            weights_bytes=computer.weights_bytes,
+            load_seconds=0.0,
+        )
+
+    def generate(self, request: GenerationRequest, ticket: Ticket, emit: Emit) -> None:
+        """Emit Queued* Progress* TextDelta* Finished."""
+        sampling = request.sampling.over(self.info.defaults)
+        prompt = self._tokenizer.encode_request(request)
+        room = room_for_answer(len(prompt), self.info.max_context, sampling.max_new_tokens)
+        drawing = Drawing.of(sampling, self._computer.vocabulary, self._computer.device)
+        stops = frozenset(self.info.stop_ids)
+        sequence = Sequence(prompt, room, stops, ticket, drawing)
+        with self._guiding(sampling.constraint, room) as guide:
+            voice = _Voice(self._tokenizer, guide)
+            streamer = TokenStreamer(self._tokenizer, voice, sampling.stop, ticket, emit)
+            streamer.put(torch.tensor(prompt))
+            ticket.check()
+            try:
+                self._follow(sequence, voice, streamer, emit)
+            except AnswerComplete:
+                pass
+            finally:
+                self.scheduler.leave(sequence)
+            streamer.cached = sequence.cached
+            streamer.finish()
+
+    def score(self, token_ids: tuple[int, ...], ticket: Ticket) -> list[float]:
+        """Natural-log probability of each token after the first: n - 1 values."""
+        refuse_long_text(len(token_ids), self.info.max_context)
+        sequence = Sequence(list(token_ids), 0, frozenset(), ticket, None)
+        if len(token_ids) > 1:
+            self.scheduler.submit(sequence)
+            try:
+                for _ in sequence.listen():
+                    ticket.check()
+            finally:
+                self.scheduler.leave(sequence)
+        return sequence.scores
+
+    def warm_up(self) -> None:
+        """A short greedy answer: a checkpoint that computes no numbers shows now. Raises what
+        generate raises."""
+        hello = GenerationRequest("warm-up", (Message("user", "Hello!"),), GREEDY)
+        self.generate(hello, Ticket(), lambda _: None)
+        self._grammars.read_ahead()
+
+    def unload(self) -> None:
+        """Free everything. The model cannot be used afterwards."""
+        self.scheduler.close()
+        del self._computer, self.scheduler
+        devices.give_back()
+
+    @contextmanager
+    def _guiding(self, constraint: Constraint | None, room: int) -> Iterator[Guide | None]:
+        """What keeps an answer to `constraint`, for as long as it takes."""
+        if constraint is None:
+            yield None
+            return
+        with self._grammars.lent(constraint) as compiled:
+            _, alphabet = self._grammars.vocabulary()
+            here = torch.device("cpu")
+            yield Guide(compiled, alphabet, constraint.kind, self.info.stop_ids, room, here)
+
+    def _follow(
+        self, sequence: Sequence, voice: _Voice, streamer: TokenStreamer, emit: Emit
+    ) -> None:
+        """Up to the end of the answer, or AnswerComplete."""
+        judge = None
+        if voice.guide is not None:
+            judge = Judge(voice.guide, lambda verdict: self.scheduler.judge(sequence, verdict))
+            sequence.constrained = Constrained(judge.first())
+        prompt, said = len(sequence.prompt), 0
+        self.scheduler.submit(sequence)
+        for news in sequence.listen():
+            match news:
+                case Placed(place):
+                    emit(Queued(place))
+                case Entered(tokens):
+                    # Short prompts are not worth an event.
+                    if prompt > self._computer.piece:
+                        emit(Progress("prefill", tokens, prompt, "tokens"))
+                case Said(choice):
+                    if judge is not None and not judge.stands(choice.token):
+                        continue
+                    voice.hear(choice)
+                    streamer.push(choice.token)
+                    said += 1
+                    if judge is not None:
+                        if choice.token in sequence.stop_ids or said == sequence.room:
+                            return
+                        judge.go_on()
+
+
+class _Voice:
+    """What the streamer asks of whoever chose the tokens."""
+
+    def __init__(self, tokenizer: ChatTokenizer, guide: Guide | None) -> None:
+        self._tokenizer = tokenizer
+        self._report: tuple[TokenLogprob, ...] = ()
+        self.guide = guide
+
+    def hear(self, choice: Choice) -> None:
+        """The next token."""
+        told = choice.logprobs
+        if told is None:
+            return
+        text = self._tokenizer.token_text
+        pairs = zip(told.tokens, told.values, strict=True)
+        best = tuple((token, text(token), value) for token, value in pairs)
+        self._report = (TokenLogprob(choice.token, text(choice.token), told.chosen, best),)
+
+    def report(self) -> tuple[TokenLogprob, ...]:
+        """Of the token heard last."""
+        return self._report

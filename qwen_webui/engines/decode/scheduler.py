@@ -1,0 +1,291 @@
+"""One thread that owns the device: who is computed next, step after step.
+
+A step: those that left are dropped, those for whom there is room get a row and pages, one piece of
+a prompt is computed, then one token of every running answer is computed and drawn. Chooses no
+tokens (sampling.py), computes none (computer.py), and makes no text of them (model.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from qwen_webui.engines.cancelling import Cancelled
+from qwen_webui.engines.decode.computer import Computer
+from qwen_webui.engines.decode.line import Line
+from qwen_webui.engines.decode.pace import Pace
+from qwen_webui.engines.decode.pages import Pages
+from qwen_webui.engines.decode.sampling import Draws, Sampler
+from qwen_webui.engines.decode.sequence import Ended, Entered, Said, Sequence, Verdict
+from qwen_webui.engines.decode.transfer import sent
+from qwen_webui.engines.failures import NOT_FINITE, is_out_of_memory
+from qwen_webui.errors import GenerationFailed
+
+# Rows of logits at once while a text is scored.
+SCORED_AT_ONCE = 256
+# Between two looks at the device while a verdict is awaited.
+LOOK_SECONDS = 0.0002
+
+log = logging.getLogger(__name__)
+
+
+class Scheduler:
+    """`submit`, `judge` and `leave` may be called from any thread."""
+
+    def __init__(self, computer: Computer, before: Callable[[], None]) -> None:
+        self.pages = Pages(computer.pages, computer.page_tokens)
+        self._computer = computer
+        self._sampler = Sampler(computer.rows, computer.vocabulary, computer.device)
+        self._tokens = torch.zeros(computer.rows, dtype=torch.int64, device=computer.device)
+        self._pace = Pace(computer.piece)
+        self._line = Line(self.pages, computer.rows)
+        self._entering: deque[Sequence] = deque()
+        self._running: list[Sequence] = []
+        self._unread: tuple[Draws, list[Sequence]] | None = None
+        self._changed = threading.Condition()
+        self._stirred = self._closing = False
+        self._thread = threading.Thread(
+            target=self._run, args=(before,), name="scheduler", daemon=True
+        )
+        self._thread.start()
+
+    def submit(self, sequence: Sequence) -> None:
+        """Put it in line."""
+        with self._stirring():
+            if self._closing:
+                sequence.news.put(Ended(Cancelled()))
+            else:
+                self._line.waiting.append(sequence)
+
+    def judge(self, sequence: Sequence, verdict: Verdict) -> None:
+        """On the last token of a constrained sequence."""
+        with self._stirring():
+            assert sequence.constrained is not None, "only a constrained answer is judged"
+            sequence.constrained.verdict = verdict
+
+    def leave(self, sequence: Sequence) -> None:
+        """No more of it is wanted. Harmless when it has ended."""
+        with self._stirring():
+            sequence.left = True
+
+    def close(self) -> None:
+        """End all, then the thread; the computer with it."""
+        with self._stirring():
+            self._closing = True
+        self._thread.join()
+
+    @contextmanager
+    def _stirring(self) -> Iterator[None]:
+        """What is changed inside the thread looks at next."""
+        with self._changed:
+            yield
+            self._stirred = True
+            self._changed.notify_all()
+
+    def _run(self, before: Callable[[], None]) -> None:
+        before()
+        with torch.inference_mode():
+            while not self._closing:
+                if not self._step():
+                    with self._changed:
+                        self._changed.wait_for(lambda: self._stirred)
+                        self._stirred = False
+            for sequence in [*self._line.waiting, *self._entering, *self._running]:
+                self._end(sequence, Cancelled())
+            self._computer.close()
+
+    def _step(self) -> bool:
+        """Whether anything was done."""
+        try:
+            self._drop()
+            self._admit()
+            return self._enter() | self._advance()
+        except Exception as error:
+            # Whatever it was, it was no single request's: those that compute end with it.
+            log.warning("a step failed: %s", type(error).__name__, exc_info=error)
+            for sequence in [*self._entering, *self._running]:
+                self._end(sequence, error)
+            self._unread = None
+            return True
+
+    def _drop(self) -> None:
+        for sequence in [*self._line.waiting, *self._entering, *self._running]:
+            if sequence.left or sequence.ticket.cancelled:
+                self._end(sequence, Cancelled())
+
+    def _admit(self) -> None:
+        for sequence in self._line.admitted():
+            assert sequence.holding is not None, "it was admitted with its pages"
+            self._computer.seat(sequence.row, sequence.holding.pages)
+            if sequence.drawing is not None:
+                sequence.drawing.row = sequence.row
+                self._sampler.seat(sequence.drawing, sequence.prompt)
+            self._entering.append(sequence)
+
+    def _enter(self) -> bool:
+        """One piece of the prompt that came first."""
+        if not self._entering:
+            return False
+        sequence = self._entering[0]
+        try:
+            self._compute_piece(sequence)
+        except Exception as error:
+            log.info("a prompt could not be computed", exc_info=error)
+            self._end(sequence, error)
+        return True
+
+    def _compute_piece(self, sequence: Sequence) -> None:
+        scored, start = sequence.drawing is None, sequence.entered
+        most = self._pace.piece(running=bool(self._running))
+        # Of a text that is scored the last token predicts nothing that is asked for.
+        end = len(sequence.prompt) - scored
+        stop = min(end, start + (min(most, SCORED_AT_ONCE) if scored else most))
+        sequence.news.put(Entered(start))
+        began = time.monotonic()
+        piece = sequence.prompt[start:stop]
+        logits = self._computer.prefill(sequence.row, piece, start, scored)
+        if scored:
+            sequence.scores += _scores(logits, sequence.prompt[start + 1 : stop + 1])
+        self._pace.measured(stop - start, time.monotonic() - began)
+        sequence.entered = stop
+        if stop < end:
+            return
+        if scored:
+            self._end(sequence, None)
+            return
+        self._entering.popleft()
+        self._running.append(sequence)
+        if sequence.constrained is not None:
+            sequence.constrained.ahead = logits.clone()
+        else:
+            self._draw(logits[None], [sequence])
+
+    def _advance(self) -> bool:
+        """One token more for all that can have one."""
+        batch = [sequence for sequence in self._running if sequence.computable]
+        if not batch:
+            return self._read() | self._draw_late()
+        rows = [sequence.row for sequence in batch]
+        try:
+            logits = self._computer.decode(rows, self._last(rows), [s.position for s in batch])
+        except Exception as error:
+            if not is_out_of_memory(error) or len(batch) == 1:
+                raise
+            # The one that came last made it too much; the others are computed again.
+            self._end(batch[-1], error)
+            return True
+        self._read()
+        free = [place for place, s in enumerate(batch) if s.constrained is None and not s.over]
+        if free:
+            whole = len(free) == len(batch)
+            own = logits if whole else logits[sent(free, logits.device)]
+            self._draw(own, [batch[place] for place in free])
+        for place, sequence in enumerate(batch):
+            if sequence.constrained is not None and not sequence.over:
+                sequence.constrained.ahead = logits[place].clone()
+        self._await_verdicts()
+        self._draw_late()
+        return True
+
+    def _last(self, rows: list[int]) -> Tensor:
+        """What was drawn last in `rows`."""
+        return self._tokens[sent(rows, self._tokens.device)]
+
+    def _await_verdicts(self) -> None:
+        """As long as the device computes anyway."""
+        while not self._computer.done():
+            with self._changed:
+                if all(s.constrained is None or s.constrained.verdict for s in self._running):
+                    return
+                self._changed.wait(LOOK_SECONDS)
+
+    def _draw_late(self) -> bool:
+        """A token for each constrained sequence that was judged and has its logits."""
+        ready: list[Sequence] = []
+        sources: list[Tensor] = []
+        for sequence in self._running:
+            held, drawing = sequence.constrained, sequence.drawing
+            if held is None or drawing is None or held.verdict is None:
+                continue
+            if held.verdict.redo:
+                held.ahead = None
+                sequence.drawn -= 1
+                self._sampler.unsay(drawing, sequence.said.pop())
+            elif held.ahead is None:
+                continue
+            else:
+                held.drawn_from, held.ahead, drawing.attempt = held.ahead, None, 0
+            assert held.drawn_from is not None, "a token was drawn from something"
+            drawing.mask, held.verdict = held.verdict.mask, None
+            ready.append(sequence)
+            sources.append(held.drawn_from)
+        if ready:
+            self._draw(torch.stack(sources), ready)
+        return bool(ready)
+
+    def _draw(self, logits: Tensor, sequences: list[Sequence]) -> None:
+        self._read()
+        drawings = [s.drawing for s in sequences if s.drawing is not None]
+        draws = self._sampler.draw(logits, drawings)
+        self._tokens[sent([s.row for s in sequences], draws.tokens.device)] = draws.tokens
+        for sequence in sequences:
+            sequence.drawn += 1
+        self._unread = draws, sequences
+        if not self._computer.asynchronous or any(s.constrained for s in sequences):
+            self._read()
+
+    def _read(self) -> bool:
+        """Tell what was drawn last; who has said all ends."""
+        if self._unread is None:
+            return False
+        (draws, sequences), self._unread = self._unread, None
+        for sequence, choice in zip(sequences, draws.read(), strict=True):
+            if sequence.over:
+                continue
+            if not choice.finite:
+                self._end(sequence, GenerationFailed(NOT_FINITE))
+                continue
+            if not sequence.said:
+                self._keep(sequence)
+            sequence.said.append(choice.token)
+            sequence.news.put(Said(choice))
+            whole = choice.token in sequence.stop_ids or len(sequence.said) >= sequence.room
+            # Whether the last token of a constrained answer stands, others say.
+            if whole and sequence.constrained is None:
+                self._end(sequence, None)
+        return True
+
+    def _keep(self, sequence: Sequence) -> None:
+        """Others may read what is in the cache of it: it was computed and is finite."""
+        assert sequence.holding is not None, "it was computed in pages"
+        known = sequence.prompt + sequence.said[:-1]
+        self.pages.filled(sequence.holding, known)
+
+    def _end(self, sequence: Sequence, error: Exception | None) -> None:
+        """Out of the line or off the device, at once."""
+        for room in (self._entering, self._running):
+            if sequence in room:
+                room.remove(sequence)
+        sequence.over = True
+        if sequence.said and sequence.holding and not isinstance(error, GenerationFailed):
+            self._keep(sequence)
+        self._line.give_back(sequence)
+        # What failed may fill the memory through its traceback.
+        sequence.news.put(Ended(error.with_traceback(None) if error else None))
+
+
+def _scores(logits: Tensor, following: list[int]) -> list[float]:
+    """Of each row the log-probability of the token that follows."""
+    ids = torch.tensor(following, device=logits.device)
+    found = torch.log_softmax(logits, -1).gather(1, ids[:, None])[:, 0]
+    if not bool(torch.isfinite(found).all()):
+        raise GenerationFailed(NOT_FINITE)
+    values: list[float] = found.tolist()
+    return values

@@ -77,7 +77,8 @@ def _ask_flags(parser: argparse.ArgumentParser) -> None:
         *("--everything", "--summarise", "--summarize"),
         action="store_true",
         default=None,
-        help="read all of what does not fit the context, part after part, and not only passages",
+        help="read what does not fit the context part after part, in up to 100 calls, and not only "
+        "passages; what is beyond that is named",
     )
     parser.add_argument("--ocr", action="store_true", help="read scanned pages first (Tesseract)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -162,6 +162,14 @@ def test_several_files_have_their_names(
     )
 
 
+def test_of_several_files_the_one_at_fault_is_named(
+    ask: Callable[..., int], lorna: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "empty.pdf").touch()
+    assert ask(lorna, tmp_path / "empty.pdf", "Who?") != 0
+    assert "empty.pdf: The file is empty" in capsys.readouterr().err
+
+
 def test_pages_that_could_not_be_read_are_said_before_the_answer(
     ask: Callable[..., int], tmp_path: Path, capsys: Capture
 ) -> None:

@@ -18,7 +18,7 @@ from qwen_webui.documents import Document
 from qwen_webui.documents.ocr import find_ocr
 from qwen_webui.documents.planning import Library
 from qwen_webui.documents.reader import DocumentReader
-from qwen_webui.errors import DocumentError
+from qwen_webui.errors import DocumentError, WebUIError
 from qwen_webui.models import ModelManager
 from qwen_webui.services import Services, close_services, open_services, start_first_load
 from qwen_webui.settings import Settings
@@ -57,7 +57,7 @@ async def ask_here(settings: Settings, question: FileQuestion, out: TextIO, err:
     try:
         start_first_load(services)
         report = Report(question.files, out, err, as_json=question.as_json)
-        documents = [await _read(file, question, report) for file in question.files]
+        documents = [await _named(file, question, report) for file in question.files]
         await until_ready(services, err)
         async with aclosing(_answer(services, question, documents)) as events:
             async for name, data in events:
@@ -66,6 +66,17 @@ async def ask_here(settings: Settings, question: FileQuestion, out: TextIO, err:
         return 0
     finally:
         await close_services(services)
+
+
+async def _named(file: Path, question: FileQuestion, report: Report) -> Document:
+    """See _read; of several files an error says which."""
+    try:
+        return await _read(file, question, report)
+    except WebUIError as error:
+        if len(question.files) == 1:
+            raise
+        message = f"{file.name}: {error.message}"
+        raise type(error)(message, code=error.code, param=error.param) from error
 
 
 async def _read(file: Path, question: FileQuestion, report: Report) -> Document:

@@ -141,6 +141,7 @@ class ChatHandlers:
             fields = self._read(form)
             conversation = await store.get(visit.owner, fields.conversation)
             place = _question(at, conversation)
+            _check_documents(conversation, place, fields.documents)
             text = conversation.messages[place].content
             asked = await self._ask(visit, conversation, text, fields.role, place)
             turn = self._turn(visit, asked, fields)
@@ -262,3 +263,14 @@ def _question(at: str, conversation: Conversation) -> int:
         if conversation.messages[place].role == "user":
             return place
     raise InvalidRequest("There is no message to answer. Reload the page.", param="message")
+
+
+def _check_documents(conversation: Conversation, place: int, documents: Sequence[str]) -> None:
+    """Raise InvalidRequest where an answer about documents would be replaced by one without."""
+    answer = conversation.messages[place + 1 : place + 2]
+    if answer and answer[0].sources is not None and not documents:
+        raise InvalidRequest(
+            "This was a question about documents. Tick or attach them and try again.",
+            code="documents_missing",
+            param="documents",
+        )

@@ -1,4 +1,5 @@
-"""The request of the JSON tab as a program writes it: curl, and Python with the openai client.
+"""The request of the JSON tab as a program writes it: curl, and Python with the openai client, or
+with httpx where documents are asked.
 
 Only makes text, ready to run against this very server; sends nothing.
 """
@@ -26,7 +27,8 @@ class Code:
 @dataclass(frozen=True)
 class Call:
     """What is asked. `address` is the page's own, without a slash at its end; with `keyed` the
-    server wants a key, which is read from the environment and stands in no text here."""
+    server wants a key, which is read from the environment and stands in no text here. `documents`
+    are the files' names: a program has no part in what the page uploaded, so it uploads them."""
 
     address: str
     model: str
@@ -34,9 +36,12 @@ class Call:
     schema: dict[str, Any]
     max_tokens: int | None
     keyed: bool
+    documents: tuple[str, ...] = ()
 
     def code(self) -> Code:
         """The same request in both ways."""
+        if self.documents:
+            return Code(self._curl_documents(), self._python_documents())
         return Code(self._curl(), self._python())
 
     def _body(self) -> dict[str, Any]:
@@ -72,6 +77,53 @@ class Call:
             '        "json_schema": {"name": "answer", "strict": True, "schema": schema},\n'
             "    },\n)\n"
             "print(json.loads(answer.choices[0].message.content))"
+        )
+
+    def _question(self) -> dict[str, Any]:
+        most = {"max_new_tokens": self.max_tokens} if self.max_tokens else {}
+        return {"question": self.prompt, **most, "schema": self.schema}
+
+    def _curl_documents(self) -> str:
+        key = f'-H "Authorization: Bearer ${KEY_VARIABLE}" ' if self.keyed else ""
+        uploads = [
+            f"ID{number}=$(curl -s {key}-F {shlex.quote('file=@' + name)} "
+            f"{shlex.quote(self.address + '/api/documents')} |\n"
+            "  python3 -c 'import json, sys; print(json.load(sys.stdin)[\"id\"])')"
+            for number, name in enumerate(self.documents, 1)
+        ]
+        data = shlex.quote(laid_out(self._question(), _as_json, step=2))
+        if len(self.documents) > 1:
+            # Out of the quotation marks, so that the shell puts the ids there.
+            ids = ", ".join(f"\"'$ID{n}'\"" for n in range(2, len(self.documents) + 1))
+            body = data.removesuffix("'").removesuffix("}").rstrip()
+            data = f'{body}, "documents": [{ids}]}}\''
+        address = f"{shlex.quote(self.address + '/api/documents/')}$ID1/ask"
+        return "\n".join(
+            [
+                *uploads,
+                f"curl {address} \\\n  -H 'Content-Type: application/json' \\\n"
+                + (f"  {key}\\\n" if key else "")
+                + f"  -d {data}",
+            ]
+        )
+
+    def _python_documents(self) -> str:
+        key = f'os.environ["{KEY_VARIABLE}"]'
+        headers = f', headers={{"Authorization": "Bearer " + {key}}}' if self.keyed else ""
+        most = f'    "max_new_tokens": {self.max_tokens},\n' if self.max_tokens else ""
+        return (
+            f"import json\n{'import os' + chr(10) if self.keyed else ''}\nimport httpx\n\n"
+            f"server = httpx.Client(base_url={_as_python(self.address)}, timeout=600{headers})\n"
+            "ids = []\n"
+            f"for name in {laid_out(list(self.documents), _as_python)}:\n"
+            '    with open(name, "rb") as file:\n'
+            '        sent = server.post("/api/documents", files={"file": file})\n'
+            '    ids.append(sent.raise_for_status().json()["id"])\n'
+            f"schema = {laid_out(self.schema, _as_python)}\n"
+            f'asked = {{\n    "question": {_as_python(self.prompt)},\n{most}'
+            '    "documents": ids[1:],\n    "schema": schema,\n}\n'
+            'answer = server.post(f"/api/documents/{ids[0]}/ask", json=asked).raise_for_status()\n'
+            'print(json.loads(answer.json()["answer"]))'
         )
 
 

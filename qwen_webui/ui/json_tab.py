@@ -90,7 +90,7 @@ def form_routes(services: Services, texts: AllTexts) -> APIRouter:
     async def code(request: Request) -> Response:
         async def work(sent: dict[str, Any]) -> json_view.Json:
             try:
-                return asdict(_call(services, request, sent).code())
+                return asdict((await _call(services, request, sent)).code())
             except RecursionError as error:
                 raise InvalidRequest(TOO_DEEP, code="not_json") from error
 
@@ -151,7 +151,7 @@ def _line(value: json_view.Json) -> bytes:
     return json.dumps(value).encode() + b"\n"
 
 
-def _call(services: Services, request: Request, sent: dict[str, Any]) -> Call:
+async def _call(services: Services, request: Request, sent: dict[str, Any]) -> Call:
     order = Order.read(sent)
     schema = read_json(order.schema)
     if not isinstance(schema, dict):
@@ -159,6 +159,8 @@ def _call(services: Services, request: Request, sent: dict[str, Any]) -> Call:
     address = sent.get("at")
     if not isinstance(address, str) or not address.startswith(("http://", "https://")):
         address = str(request.base_url)
+    owner = owner_of(request)
+    names = [(await services.documents.get(owner, id)).name for id in order.documents]
     status = services.manager.status()
     return Call(
         address=address[:500].rstrip("/"),
@@ -167,6 +169,7 @@ def _call(services: Services, request: Request, sent: dict[str, Any]) -> Call:
         schema=schema,
         max_tokens=order.max_new_tokens,
         keyed=is_keyed(services),
+        documents=tuple(names),
     )
 
 

@@ -127,6 +127,19 @@ def test_the_dialogs_of_an_answer(client: httpx.Client, site: Site, asked: tuple
         assert "has been deleted since" in told(client, conversation, path)["html"]
 
 
+def test_a_checked_answer_is_not_replaced_by_one_without_its_documents(
+    client: httpx.Client, site: Site, asked: tuple[str, str]
+) -> None:
+    conversation, document = asked
+    number = events.handler(client, "qw-do-regenerate", "submit")
+    form = [conversation, "general", "", "{}", 0.7, 0.8, 20, 1.05, 0, ""]
+    before, sent = kept(site, conversation).messages, len(site.loader.requests)
+    assert not events.run(client, number, ["1", *form, ""])["success"]
+    assert kept(site, conversation).messages == before and len(site.loader.requests) == sent
+    assert events.run(client, number, ["1", *form, document])["success"]
+    assert kept(site, conversation).messages[-1].sources is not None
+
+
 def test_a_long_document_is_read_in_part_or_part_after_part(
     client: httpx.Client, site: Site
 ) -> None:
@@ -159,7 +172,7 @@ def test_answered_again_and_edited_the_question_keeps_its_documents(
     assert answer.citations is not None and answer.citations.items[0].verified
     assert CAPTAIN in site.loader.requests[-1].messages[-1].content
     # Asked without one, nothing is read and nothing is cited.
-    assert events.run(client, again, ["1", *form[:-1], ""])["success"]
+    assert events.run(client, edit, ["And who sails her?", "0", *form[:-1], ""])["success"]
     answer = kept(site, conversation).messages[-1]
     assert (answer.sources, answer.citations) == (None, None)
 

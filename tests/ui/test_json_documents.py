@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -66,6 +70,56 @@ def test_what_is_left_out_is_named(client: httpx.Client) -> None:
     how, rest = end["account"]
     assert how.startswith("Read in part: the passages that fit the request best: log.pdf (page")
     assert rest.startswith("Left out, wholly or in part: log.pdf (page")
+
+
+# What the code needs of curl, which not every machine has.
+CURL = f"""#!{sys.executable}
+import sys, httpx
+args, headers, form, body = sys.argv[1:], {{}}, None, None
+address = next(a for a in args if a.startswith("http"))
+for flag, value in zip(args, args[1:]):
+    if flag == "-H":
+        name, _, headers[name] = value.partition(": ")
+    elif flag == "-F":
+        path = value.removeprefix("file=@")
+        form = {{"file": (path, open(path, "rb"))}}
+    elif flag == "-d":
+        body = value
+print(httpx.post(address, headers=headers, files=form, content=body, timeout=30).text)
+"""
+
+
+@pytest.mark.parametrize("names", [["book.pdf"], ["book.pdf", "it's 2.pdf"]])
+def test_the_code_uploads_and_asks(
+    client: httpx.Client, site: Site, tmp_path: Path, names: list[str]
+) -> None:
+    curl = tmp_path / "curl"
+    curl.write_text(CURL)
+    curl.chmod(0o755)
+    found = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    ids = []
+    for name in names:
+        (tmp_path / name).write_bytes(BOOK)
+        ids.append(upload(client, BOOK, name)[-1]["document"]["id"])
+    prompt = "How many \"lamps\" has 'ID2'?"
+    values = {"prompt": prompt, "schema": SCHEMA, "ticket": TICKET, "max_new_tokens": 64}
+    code = client.post("/ui/json/code", json={**values, "documents": ids, "at": site.url}).json()
+    for program, said in ((["bash", "-c"], code["curl"]), ([sys.executable, "-c"], code["python"])):
+        before = len(site.loader.requests)
+        done = subprocess.run(
+            [*program, said],
+            cwd=tmp_path,
+            env=found,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "lamps" in done.stdout and "12" in done.stdout
+        (request,) = site.loader.requests[before:]
+        text = request.messages[-1].content
+        assert prompt in text and text.count("12 lamps") == len(names)
+        assert request.sampling.constraint is not None
 
 
 def test_a_document_of_someone_else_is_none(client: httpx.Client, site: Site) -> None:

@@ -289,7 +289,7 @@ def test_a_day_without_a_network(tmp_path: Path) -> None:
             generated = client.post("/api/generate", json={"prompt": "Hi", "max_new_tokens": 4})
             assert generated.json()["usage"]["completion_tokens"] >= 1
             send = events.handler(client, "qw-text", "submit")
-            form = ["", "general", "", None, 0.7, 0.8, 20, 1.05, 8, ""]
+            form = ["", "general", "", None, 0.7, 0.8, 20, 1.05, 8, "", ""]
             ended = events.run(client, send, ["Which sea?", "", *form])
             assert ended["success"] is True
             found = re.search(r"\b[0-9a-f]{32}\b", json.dumps(ended["output"]))
@@ -301,6 +301,11 @@ def test_a_day_without_a_network(tmp_path: Path) -> None:
             end = json.loads(lines[-1])["end"]
             assert end["state"] == "valid", end
             assert client.get(f"/ui/json/runs/{end['id']}/answer.json").status_code == 200
+            file = {"file": ("ship.txt", b"The captain of the Lorna is Pella Grint.")}
+            document = client.post("/api/documents", files=file).json()["id"]
+            asked = {"question": "Who?", "max_new_tokens": 4}
+            answer = client.post(f"/api/documents/{document}/ask", json=asked)
+            assert answer.status_code == 200, answer.text
             for path in ("/docs", "/openapi.json", "/config", "/theme.css", "/ui/models"):
                 assert client.get(path).status_code == 200, path
             name = client.get("/api/models").json()["name"]

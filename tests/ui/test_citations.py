@@ -20,6 +20,7 @@ from qwen_webui.ui.texts import AllTexts
 from tests.documents.making import pdf
 from tests.ui import events
 from tests.ui.site import Site
+from tests.ui.test_uploads import visitor
 
 OWNER, STRANGER = "a" * 32, "b" * 32
 CAPTAIN = "The captain of the Lorna is Pella Grint."
@@ -35,11 +36,6 @@ ANSWER = (
 )
 VERDICTS = ["verified", "other_page", "not_found", "too_short", "no_page"]
 TEXTS = AllTexts()
-
-
-def visitor(site: Site, owner: str, language: str = "en") -> httpx.Client:
-    cookies = {"qw_owner": owner, "qw_lang": language}
-    return httpx.Client(base_url=site.url, cookies=cookies, timeout=30)
 
 
 @pytest.fixture

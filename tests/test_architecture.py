@@ -35,11 +35,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("chat",),
     ("quantize",),
+    ("advice", "measure"),
+    ("comparison",),
     ("services",),
     ("api", "ui"),
     ("server",),
     ("command_chat",),
-    ("command_ask",),
+    ("command_ask", "command_bench", "command_fidelity", "command_advise"),
     ("cli",),
 )
 # What runs in the worker process. worker.py imports the second by name after a first sign of life:

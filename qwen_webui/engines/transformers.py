@@ -20,6 +20,7 @@ from qwen_webui.engines import device as devices
 from qwen_webui.engines.cancelling import LayerHooks, Ticket
 from qwen_webui.engines.compiled import Grammars
 from qwen_webui.engines.constraint import Guide
+from qwen_webui.engines.decode.host_cache import HostCache
 from qwen_webui.engines.decode.loading import load_decoded
 from qwen_webui.engines.decode.model import DecodedModel
 from qwen_webui.engines.decode.source import NotForThisPath
@@ -182,16 +183,16 @@ class LoadedModel:
 AnyModel = LoadedModel | DecodedModel
 
 
-def load_model(plan: LoadPlan, emit: Emit) -> AnyModel:
-    """Load `plan` and try it out. Raises CheckpointError, OutOfMemory, DeviceUnusable or
-    EngineCrashed; nothing stays loaded then."""
+def load_model(plan: LoadPlan, emit: Emit, cache: HostCache | None = None) -> AnyModel:
+    """Load `plan`, from `cache` if it is kept there, and try it out. Raises CheckpointError,
+    OutOfMemory, DeviceUnusable or EngineCrashed; nothing stays loaded then."""
     started = time.monotonic()
     progress = LoadProgress(plan.spec.weights_bytes, emit)
     progress.taken(0)
     try:
         devices.require(plan.device)
         with devices.Watch(plan.device, progress.taken):
-            loaded = _load(plan)
+            loaded = _load(plan, cache or HostCache())
     except Exception as error:
         log.info("the load of %s failed", plan.spec.name, exc_info=error)
         failure = of_load(error, plan.spec.name)
@@ -222,13 +223,13 @@ def _notes(plan: LoadPlan, dtype: Dtype, kernel: str) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _load(plan: LoadPlan) -> AnyModel:
+def _load(plan: LoadPlan, cache: HostCache) -> AnyModel:
     if plan.engine_path == "reference" or (plan.engine_path == "auto" and plan.device not in OURS):
         return _load_reference(plan)
     config = read_config(plan)
     try:
         dtype = choose_dtype(plan, config)
-        model = load_decoded(plan, config, dtype)
+        model = load_decoded(plan, config, dtype, cache)
     except NotForThisPath as reason:
         log.warning("the reference path computes %s: %s", plan.spec.name, reason)
         note = f"The quick path does not take this checkpoint here: {reason}."

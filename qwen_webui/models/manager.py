@@ -65,6 +65,7 @@ class ModelManager:
         dtype: Literal["auto"] | Dtype,
         max_context: int | None,
         engine_path: EnginePath = "auto",
+        host_cache: int = 0,
         max_running: int,
         max_waiting: int,
         queue_timeout: float,
@@ -75,7 +76,7 @@ class ModelManager:
         self._board = Board()
         self._line = Line(max_running, max_waiting, queue_timeout, self._counted)
         wanted = None if dtype == "auto" else dtype
-        self._slot = EngineSlot(loader, device, wanted, max_context, engine_path)
+        self._slot = EngineSlot(loader, device, wanted, max_context, engine_path, host_cache)
         self._swapper = Swapper(library, self._slot, self._line, self._board, drain_seconds)
         self._recovery = Recovery(self._slot, self._line, self._board)
         self._stopping = False

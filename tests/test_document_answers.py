@@ -134,11 +134,15 @@ class Desk:
     async def ask(
         self, question: str = "Who is the captain?", *ids: str, **changes: Any
     ) -> list[GenerationEvent]:
+        """All events; `told` has them also when the answer fails."""
         everything = changes.pop("everything", None)
+        told: list[GenerationEvent] = changes.pop("told", [])
         turn = ChatTurn(question, **changes)
         asked = DocumentTurn(turn, OWNER, ids or ("short",), everything)
         async with aclosing(self.analyst.answer(asked)) as events:
-            return [event async for event in events]
+            async for event in events:
+                told.append(event)
+        return told
 
     @property
     def requests(self) -> list[GenerationRequest]:
@@ -350,9 +354,12 @@ async def test_a_part_that_fails_is_named(desk: Desk) -> None:
         return "Note."
 
     desk.script(answer)
+    told: list[GenerationEvent] = []
     with pytest.raises(GenerationFailed) as failed:
-        await desk.ask("Summarise the document.", "long")
+        await desk.ask("Summarise the document.", "long", told=told)
     assert failed.value.code == "invalid_output"
+    planned, read = sources(told[:1]), told[-1]
+    assert isinstance(read, Sources) and read == planned.after(2), "what was read is said last"
     third = desk.prompts[2]
     first_page, last_page = third.split("[p. ")[1].split("]")[0], third.split("[p. ")[-1]
     where = f"(pages {first_page} to {last_page.split(']')[0]})"

@@ -20,11 +20,11 @@ from qwen_webui.chat.constraining import form_counted, instructed, needed_tokens
 from qwen_webui.chat.fitting import Fitter, Turn
 from qwen_webui.chat.follow_up import search_text
 from qwen_webui.chat.loaded import Loaded, loaded_in
-from qwen_webui.chat.map_reduce import Outgrown, Reading, Task
+from qwen_webui.chat.map_reduce import Outgrown, Reading, Task, calls_made
 from qwen_webui.documents.citations import Checker
 from qwen_webui.documents.planning import Library, make_plan
 from qwen_webui.documents.prompts import Language
-from qwen_webui.errors import InvalidRequest, ModelSwitching
+from qwen_webui.errors import InvalidRequest, ModelSwitching, WebUIError
 from qwen_webui.models import ModelManager
 from qwen_webui.personas import Persona, Personas
 from qwen_webui.structured import Structured
@@ -92,7 +92,8 @@ class Analyst:
         """Sources [LeftOut] Queued* Progress* TextDelta* [Citations] Finished. Closing the
         generator stops the engine.
 
-        Sources comes again, before any text, when a swap changed the plan. Between the calls of a
+        Sources comes again, before any text, when a swap changed the plan, and before an error that
+        ended the reading between its calls: with what was read until then. Between the calls of a
         map-reduce Progress counts calls; TextDelta is of the answer only; Finished sums all calls.
         An answer of a form that was asked for (`sampling.constraint`) has no Citations. Raises
         NotFound, DocumentError and ContextLengthExceeded before the engine is asked, and what
@@ -107,13 +108,19 @@ class Analyst:
             if sources != told:
                 told = sources
                 yield sources
+            made = 0
             try:
                 async with aclosing(self._carried_out(asked, task)) as events:
                     async for event in events:
+                        made = calls_made(event, sources, made)
                         yield event
                 return
             except Outgrown as error:
                 outgrown = error
+            except WebUIError:
+                if 0 < made < len(sources.calls):
+                    yield sources.after(made)
+                raise
         assert outgrown is not None, "the loop ends early only when something was outgrown"
         if outgrown.refusal is not None:
             raise outgrown.refusal

@@ -122,10 +122,13 @@ def _answered(message: StoredMessage, at: int, last: bool, t: Texts) -> ChatMess
     if message.precision and message.precision not in name:
         name = f"{name} ({message.precision})" if name else message.precision
     foot = facts(message.usage, name, message.stopped, message.finish_reason == "length", t)
-    foot += _action("copy", at, t("chat.copy"))
+    if message.content:
+        foot += _action("copy", at, t("chat.copy"))
     if last:
         foot += _action("regenerate", at, t("chat.regenerate"))
-    blocks = [answered(message, at, t), _foot(foot)]
+    # Without a word: the reading for it was stopped, and what was read is told.
+    blocks = [answered(message, at, t)] if message.content else []
+    blocks.append(_foot(foot))
     if message.sources is not None:
         tokens = message.usage.prompt_tokens if message.usage else 0
         blocks.insert(0, above(message.sources, tokens, at, t))

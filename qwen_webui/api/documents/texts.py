@@ -37,7 +37,8 @@ its own. The answer says what was read in which call and what was left out, and 
 whether it stands on the page that it names.
 
 With `"stream": true` the answer is a stream of server-sent events: `event: sources` first (once
-more, if a swap changed the plan: the last one counts), `event: queued` with `{"place"}` while it
+more, if a swap changed the plan, or with what was read until then if the reading fails between two
+calls: the last one counts), `event: queued` with `{"place"}` while it
 waits, `event: progress` between the calls, `{"text"}` for each piece of text, `event: citations`,
 and `{"usage", "model", "finish_reason"}` last; `event: error` with `{"error"}` when it fails after
 the start.

@@ -79,6 +79,36 @@ def folders(path: Path) -> set[str]:
     return {entry.name for entry in uploads.iterdir()} if uploads.exists() else set()
 
 
+async def test_a_conversation_that_began_with_a_document_is_titled_by_its_first_question(
+    store: Store,
+) -> None:
+    begun = (await store.create(OWNER)).id
+    await kept(store, conversation=begun, name="Schiff ＡＢＣ.pdf")
+    await kept(store, conversation=begun, name="second.pdf")
+
+    async def title() -> str:
+        assert [entry.id for entry in await store.list(OWNER, "schiff abc")] == [begun]
+        (entry,) = await store.list(OWNER)
+        assert entry.title == (await store.get(OWNER, begun)).title
+        return entry.title
+
+    assert await title() == "Schiff ＡＢＣ.pdf"
+    await store.append(OWNER, begun, [StoredMessage("system", "Be kind.")])
+    assert await title() == "Schiff ＡＢＣ.pdf"
+    await store.append(OWNER, begun, [StoredMessage("user", "Who is the captain?")])
+    assert await title() == "Who is the captain?"
+    await store.append(OWNER, begun, [StoredMessage("user", "And who else?")])
+    assert await title() == "Who is the captain?"
+
+
+async def test_a_name_that_was_given_before_the_first_question_stays(store: Store) -> None:
+    begun = (await store.create(OWNER)).id
+    await kept(store, conversation=begun)
+    await store.rename(OWNER, begun, "Ships")
+    await store.append(OWNER, begun, [StoredMessage("user", "Who is the captain?")])
+    assert (await store.get(OWNER, begun)).title == "Ships"
+
+
 async def test_a_document_is_kept_across_a_restart(path: Path, clock: Clock) -> None:
     store = await Store.open(path, clock=clock)
     talk = await store.create(OWNER)

@@ -91,6 +91,7 @@ def test_the_answer_is_kept_with_what_was_read_and_what_its_quotations_are_worth
     client: httpx.Client, site: Site, asked: tuple[str, str]
 ) -> None:
     conversation, document = asked
+    assert kept(site, conversation).title == "Who is the captain?"
     question, answer = kept(site, conversation).messages[-2:]
     assert (question.content, answer.content) == ("Who is the captain?", ANSWER)
     assert answer.sources is not None and answer.citations is not None

@@ -160,7 +160,7 @@ async def test_anothers_document_is_missing_like_one_that_never_was(store: Store
     for owner, place in ((OTHER, talk.id), (OWNER, "0" * 32)):
         for attempt in (
             store.documents.list(owner, place),
-            store.documents.check_room(owner, place),
+            store.documents.check_room(owner, place, 0),
             kept(store, owner, conversation=place),
         ):
             with pytest.raises(NotFound) as error:
@@ -297,10 +297,10 @@ async def test_there_is_room_for_so_many(store: Store, path: Path) -> None:
     talk = await store.create(OWNER)
     for place, most in ((talk.id, MOST_OF_A_CONVERSATION), (None, MOST_WITHOUT)):
         for _ in range(most):
-            await store.documents.check_room(OWNER, place)
+            await store.documents.check_room(OWNER, place, 0)
             await kept(store, conversation=place)
         for attempt in (
-            store.documents.check_room(OWNER, place),
+            store.documents.check_room(OWNER, place, 0),
             kept(store, conversation=place),
         ):
             with pytest.raises(InvalidRequest, match=f"{most} documents") as error:
@@ -308,7 +308,7 @@ async def test_there_is_room_for_so_many(store: Store, path: Path) -> None:
             assert error.value.code == "too_many_documents"
         assert len(await store.documents.list(OWNER, place)) == most
     assert len(folders(path)) == MOST_OF_A_CONVERSATION + MOST_WITHOUT
-    await store.documents.check_room(OTHER, None)
+    await store.documents.check_room(OTHER, None, 0)
 
 
 async def test_a_text_is_replaced_whole_or_not_at_all(

@@ -68,10 +68,11 @@ class Shelf:
         await self._intake.close()
         await self._texts.close()
 
-    async def receive(self, chunks: AsyncIterator[bytes]) -> Path:
+    async def receive(self, owner: str, chunks: AsyncIterator[bytes]) -> Path:
         """Write a file to the disk as it comes; give it to `upload` within the same task, or it is
-        deleted when that ends. Raises PayloadTooLarge, and StoreError for a full disk."""
-        return await self._intake.receive(chunks)
+        deleted when that ends. Raises PayloadTooLarge, StoreError for a full disk, and Overloaded
+        while too many are on their way."""
+        return await self._intake.receive(owner, chunks)
 
     async def upload(
         self, owner: str, received: Path, name: str, *, conversation: str | None = None
@@ -79,13 +80,13 @@ class Shelf:
         """Read what was received and keep it: Progress in pages, then the document, once, last.
 
         On any failure, and when the stream is closed before, nothing is left. Raises NotFound for
-        a conversation that is not the owner's, InvalidRequest (too_many_documents), what
-        DocumentReader.read raises, and StoreError.
+        a conversation that is not the owner's, InvalidRequest (too_many_documents),
+        PayloadTooLarge (documents_full), what DocumentReader.read raises, and StoreError.
         """
         incoming = self._intake.take(received)
         try:
             shown = shown_name(name)
-            await self._documents.check_room(owner, conversation)
+            await self._documents.check_room(owner, conversation, incoming.size)
             document: Document | None = None
             async with aclosing(self._reader.read(received, shown)) as items:
                 async for item in items:
@@ -111,13 +112,13 @@ class Shelf:
                 f"The text has {len(text):,} characters; {most:,} are the most that is read. "
                 "Paste it in smaller parts."
             )
-        await self._documents.check_room(owner, conversation)
+        await self._documents.check_room(owner, conversation, len(text))
         document = await asyncio.to_thread(pasted, text, shown)
         if not document.pages:
             raise DocumentError(
                 "The text is empty. Paste at least one word.", code="document_empty"
             )
-        incoming = await self._intake.begin()
+        incoming = await self._intake.begin(owner)
         try:
             return await self._keep(owner, incoming, document, conversation, text)
         except BaseException:
@@ -237,7 +238,7 @@ class Shelf:
             self._intake.later(self._taken_back(owner, adding))
             raise
         # Nothing may wait from here on: a cancelled upload would leave the document there.
-        incoming.unlock()
+        self._intake.placed(incoming)
         return kept
 
     async def _taken_back(self, owner: str, adding: asyncio.Task[StoredDocument]) -> None:

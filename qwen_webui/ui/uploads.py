@@ -67,7 +67,7 @@ def _add_taking_in(router: APIRouter, desk: _Desk) -> None:
         t = desk.t(request)
         try:
             owner, place = owner_of(request), request.query_params.get("conversation")
-            received = await shelf.receive(_body(request))
+            received = await shelf.receive(owner, _body(request))
         except ClientDisconnect:
             return Response(status_code=400)
         except WebUIError as error:

@@ -36,6 +36,7 @@ from qwen_webui.types import (
     Finished,
     GenerationEvent,
     Message,
+    Progress,
     Sampling,
     Sources,
     TextDelta,
@@ -48,6 +49,9 @@ HISTORY_SHARE = 4
 _SLACK = 16
 # Counts that are guesses turned out too small: so much less is tried.
 _LESS = 0.7
+# Documents of millions of characters take seconds to be made ready: after so long it is said.
+INDEXING = "indexing_documents"
+SILENT_SECONDS = 1.5
 _CHINESE = re.compile("[㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff]")
 
 
@@ -89,10 +93,11 @@ class Analyst:
         self._fitter = Fitter()
 
     async def answer(self, asked: DocumentTurn) -> AsyncGenerator[GenerationEvent, None]:
-        """Sources [LeftOut] Queued* Progress* TextDelta* [Citations] Finished. Closing the
+        """[Progress] Sources [LeftOut] Queued* Progress* TextDelta* [Citations] Finished. Closing the
         generator stops the engine.
 
-        Sources comes again, before any text, when a swap changed the plan, and before an error that
+        The first Progress (INDEXING) comes while the documents are made ready to be searched, if
+        that takes long. Sources comes again, before any text, when a swap changed the plan, and before an error that
         ended the reading between its calls: with what was read until then. Between the calls of a
         map-reduce Progress counts calls; TextDelta is of the answer only; Finished sums all calls.
         An answer of a form that was asked for (`sampling.constraint`) has no Citations. Raises
@@ -103,7 +108,15 @@ class Analyst:
         told: Sources | None = None
         outgrown: Outgrown | None = None
         for attempt in range(MOST_PLANS):
-            task = await self._task(asked, attempt, guessed=outgrown is not None)
+            preparing = asyncio.create_task(
+                self._task(asked, attempt, guessed=outgrown is not None), name="plan"
+            )
+            try:
+                if not (await asyncio.wait((preparing,), timeout=SILENT_SECONDS))[0]:
+                    yield Progress(INDEXING, 0, 0, "characters")
+                task = await preparing
+            finally:
+                preparing.cancel()
             sources = _sources(asked.documents, task)
             if sources != told:
                 told = sources

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
+from qwen_webui.documents.ahead import Ahead
 from qwen_webui.documents.diagnosis import Diagnosis
 from qwen_webui.documents.intake import Intake, shown_name
 from qwen_webui.documents.ocr import Ocr, find_ocr
@@ -47,13 +48,18 @@ class Shelf:
         tokenizer: Callable[[], ChatTokenizer],
         clock: Callable[[], float] = time.time,
         reader: DocumentReader | None = None,
+        context: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """`tokenizer` gives the present one or raises ModelNotReady. Needs a running loop."""
+        """`tokenizer` gives the present one or raises ModelNotReady; `context` is that of the
+        loaded checkpoint, for which documents are made ready to be asked, None for none. Needs a
+        running loop."""
         self._documents = store.documents
         self._clock = clock
         self._reader = reader or DocumentReader()
         self._intake = Intake(store.documents, self._reader.limits.file_bytes)
         self._texts = Texts(store.documents, tokenizer)
+        self._context = context
+        self._ahead = Ahead()
         self._recognising: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._closed = False
@@ -66,6 +72,7 @@ class Shelf:
         self._sweeping.cancel()
         await asyncio.gather(self._sweeping, return_exceptions=True)
         await self._intake.close()
+        await self._ahead.close()
         await self._texts.close()
 
     async def receive(self, owner: str, chunks: AsyncIterator[bytes]) -> Path:
@@ -206,6 +213,7 @@ class Shelf:
         text = await asyncio.to_thread(dump, document)
         changed = await self._documents.replace_text(owner, kept, text, document.to_recognise)
         self._texts.forget([kept.id])
+        self._make_ready(owner, changed)
         yield changed
 
     async def _keep(
@@ -239,7 +247,20 @@ class Shelf:
             raise
         # Nothing may wait from here on: a cancelled upload would leave the document there.
         self._intake.placed(incoming)
+        self._make_ready(owner, kept)
         return kept
+
+    def _make_ready(self, owner: str, kept: StoredDocument) -> None:
+        """What the first question will ask: the documents of the conversation together, in the
+        order in which they are listed."""
+
+        async def library() -> None:
+            context, place = self._context(), kept.conversation
+            if context is not None:
+                asked = await self.list(owner, place) if place is not None else (kept,)
+                await self._texts.library(asked, context)
+
+        self._ahead.want(kept.conversation or kept.id, library)
 
     async def _taken_back(self, owner: str, adding: asyncio.Task[StoredDocument]) -> None:
         """Who uploaded it went away while it was put in place."""

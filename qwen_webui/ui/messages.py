@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from qwen_webui.chat.documents import INDEXING
 from qwen_webui.store import StoredMessage
 from qwen_webui.types import ModelStatus, Progress, Queued, Sources, Usage
 from qwen_webui.ui import markup, units
@@ -199,6 +200,8 @@ def wait_text(
         total = units.amount(progress.total, progress.unit)
         text = t("chat.waiting_model_of", name=name, done=done, total=total)
         return text, percent(progress)
+    if isinstance(waits_for, Progress) and waits_for.stage == INDEXING:
+        return t("documents.indexing"), None
     if isinstance(waits_for, Progress) and waits_for.unit == "calls":
         done, total = units.count(waits_for.done), units.count(waits_for.total)
         return t("documents.reading_calls", done=done, total=total), percent(waits_for)

@@ -55,11 +55,17 @@ class House:
         self.store = store
         self.now = 1_700_000_000.0
         self.tokenizer: EstimatedTokenizer | None = EstimatedTokenizer()
+        # None: nothing is made ready ahead.
+        self.context: int | None = None
         self.open()
 
     def open(self, limits: Limits | None = None) -> None:
         self.shelf = Shelf(
-            self.store, self.present, lambda: self.now, DocumentReader(limits or Limits())
+            self.store,
+            self.present,
+            lambda: self.now,
+            DocumentReader(limits or Limits()),
+            lambda: self.context,
         )
 
     def present(self) -> EstimatedTokenizer:
@@ -536,9 +542,9 @@ async def test_a_library_is_built_once_for_each_tokenizer_and_context(
     made: list[tuple[int, bool]] = []
     of = Library.of
 
-    def build(documents: object, count: object, context: int) -> Library:
+    def build(documents: object, count: object, context: int, look: object) -> Library:
         made.append((context, threading.current_thread() is threading.main_thread()))
-        return of(documents, count, context)  # type: ignore[arg-type]
+        return of(documents, count, context, look)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Library, "of", build)
     ids = [one.id, two.id]
@@ -580,8 +586,70 @@ async def test_a_deletion_while_a_library_is_built_is_not_outlived_by_it(
     await house.shelf.delete(OWNER, kept.id)
     await asyncio.sleep(0.05)
     gate.set()
-    assert (await task).documents[0].name == "ship.txt"
+    with pytest.raises(NotFound):
+        await task
     assert house.shelf._texts._libraries.cost == 0
+
+
+async def test_a_document_is_made_ready_before_it_is_asked(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.context = 4096
+    begun, gate = threading.Event(), threading.Event()
+    made: list[list[str]] = []
+    of = Library.of
+
+    def build(documents: list[Document], *rest: object) -> Library:
+        made.append([document.name for document in documents])
+        begun.set()
+        gate.wait(10)
+        return of(documents, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Library, "of", build)
+    place = (await house.store.create(OWNER)).id
+    ids = [(await house.upload(TEXT, "0.txt", conversation=place)).id]
+    await soon(begun.is_set)
+    # It is read on while the index is built, and of what follows only the last wish is kept.
+    ids += [(await house.upload(TEXT, f"{n}.txt", conversation=place)).id for n in (1, 2)]
+    asking = asyncio.create_task(house.shelf.library(OWNER, ids, 4096))
+    gate.set()
+    library = await asking
+    await soon(lambda: not house.shelf._ahead._tasks)
+    assert made == [["0.txt"], ["0.txt", "1.txt", "2.txt"]]
+    assert await house.shelf.library(OWNER, ids, 4096) is library
+    alone = await house.upload(TEXT, "alone.txt")
+    await soon(lambda: made[-1] == ["alone.txt"])
+    await house.shelf.library(OWNER, [alone.id], 4096)
+    assert len(made) == 3
+
+
+async def test_what_is_made_ready_ends_with_its_document_and_with_the_program(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.context = 4096
+    looked, ended = threading.Event(), threading.Event()
+
+    def endless(documents: object, count: object, context: int, look: Callable[[], None]) -> None:
+        with contextlib.suppress(NotFound):
+            while not ended.is_set():
+                look()
+                looked.set()
+            return
+        ended.set()
+        raise NotFound("Gone.")
+
+    monkeypatch.setattr(Library, "of", endless)
+    for ending in ("deleted", "closed"):
+        kept = await house.upload()
+        await soon(looked.is_set)
+        if ending == "deleted":
+            await house.shelf.delete(OWNER, kept.id)
+        else:
+            await house.shelf.close()
+        await soon(ended.is_set)
+        await soon(lambda: not house.shelf._ahead._tasks)
+        looked.clear()
+        ended.clear()
 
 
 async def test_too_much_for_one_question_is_said(

@@ -50,12 +50,13 @@ question is of the whole (a summary, a comparison) or `everything` is true, ever
 its own. The answer says what was read in which call and what was left out, and of every quotation
 whether it stands on the page that it names.
 
-With `"stream": true` the answer is a stream of server-sent events: `event: sources` first (once
-more, if a swap changed the plan, or with what was read until then if the reading fails between two
-calls: the last one counts), `event: queued` with `{"place"}` while it
-waits, `event: progress` between the calls, `{"text"}` for each piece of text, `event: citations`,
-and `{"usage", "model", "finish_reason"}` last; `event: error` with `{"error"}` when it fails after
-the start.
+With `"stream": true` the answer is a stream of server-sent events: `event: sources` (once more, if
+a swap changed the plan, or with what was read until then if the reading fails between two calls:
+the last one counts), `event: queued` with `{"place"}` while it waits, `event: progress` between
+the calls, and first of all, with the stage `indexing_documents`, while documents of millions of
+characters are made ready to be searched, `{"text"}` for each piece of text, `event: citations`,
+and `{"usage", "model", "finish_reason"}` last; `event: error` with `{"error"}` when it fails
+after the start.
 
 With `schema`, `regex` or `choices` the answer is kept to that form and has no citations; `sources`
 is told all the same.

@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from qwen_webui.chat import Analyst, Assistant, DocumentTurn
-from qwen_webui.chat import documents
+from qwen_webui.chat import Analyst, Assistant, DocumentTurn, documents
 from qwen_webui.chat import map_reduce as calls
 from qwen_webui.documents import Document, Page
 from qwen_webui.documents.planning import Library

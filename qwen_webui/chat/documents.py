@@ -93,13 +93,14 @@ class Analyst:
         self._fitter = Fitter()
 
     async def answer(self, asked: DocumentTurn) -> AsyncGenerator[GenerationEvent, None]:
-        """[Progress] Sources [LeftOut] Queued* Progress* TextDelta* [Citations] Finished. Closing the
-        generator stops the engine.
+        """[Progress] Sources [LeftOut] Queued* Progress* TextDelta* [Citations] Finished. To close
+        the generator stops the engine.
 
         The first Progress (INDEXING) comes while the documents are made ready to be searched, if
-        that takes long. Sources comes again, before any text, when a swap changed the plan, and before an error that
-        ended the reading between its calls: with what was read until then. Between the calls of a
-        map-reduce Progress counts calls; TextDelta is of the answer only; Finished sums all calls.
+        that takes long. Sources comes again before any text when a swap changed the plan, and
+        before an error that ended the reading between its calls: with what was read until then.
+        Between the calls of a map-reduce Progress counts calls; TextDelta is of the answer only;
+        Finished sums all calls.
         An answer of a form that was asked for (`sampling.constraint`) has no Citations. Raises
         NotFound, DocumentError and ContextLengthExceeded before the engine is asked, and what
         Assistant.answer raises; of a part that could not be read the error says which.

@@ -80,7 +80,7 @@ async def open_services(settings: Settings, loader: EngineLoader | None = None) 
     )
     structured = Structured()
     assistant = Assistant(manager, personas, structured)
-    documents = Shelf(store, manager.tokenizer)
+    documents = Shelf(store, manager.tokenizer, context=manager.context)
     analyst = Analyst(manager, personas, structured, assistant, documents)
     return Services(
         settings, library, manager, personas, assistant, store, structured, documents, analyst

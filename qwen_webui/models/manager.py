@@ -94,6 +94,11 @@ class ModelManager:
             raise self._not_ready()
         return self._slot.held.tokenizer
 
+    def context(self) -> int | None:
+        """Tokens that the checkpoint that serves or is about to takes; None without one."""
+        info = self.status().info
+        return info.max_context if info is not None else None
+
     async def memory(self) -> MemoryUse:
         """Measured now; nothing at all of a card that was asked for and is not there."""
         try:

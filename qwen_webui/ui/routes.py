@@ -48,9 +48,15 @@ def is_keyed(services: Services) -> bool:
 def page_routes(services: Services, texts: AllTexts) -> APIRouter:
     """All of them."""
     router = APIRouter(prefix="/ui", include_in_schema=False)
+    _add_assets(router)
+    _add_frame(router, services, texts)
+    _add_conversation(router, services)
+    return router
+
+
+def _add_assets(router: APIRouter) -> None:
+    """The page's files."""
     assets = read_assets()
-    # Tells a page that what it knew of the server before is over.
-    server = secrets.token_hex(8)
 
     @router.get("/assets/{name}")
     async def asset(name: str, request: Request) -> Response:
@@ -64,6 +70,12 @@ def page_routes(services: Services, texts: AllTexts) -> APIRouter:
             return Response(status_code=304, headers=headers)
         kind = _KINDS[PurePosixPath(name).suffix]
         return Response(text, headers=headers, media_type=f"{kind}; charset=utf-8")
+
+
+def _add_frame(router: APIRouter, services: Services, texts: AllTexts) -> None:
+    """What stands around the conversation: the model bar and the dialogs."""
+    # Tells a page that what it knew of the server before is over.
+    server = secrets.token_hex(8)
 
     @router.get("/bar")
     async def bar(request: Request, seen: str = "") -> Response:
@@ -88,6 +100,10 @@ def page_routes(services: Services, texts: AllTexts) -> APIRouter:
         t = texts[language_of(request)]
         return HTMLResponse(about_html(address, t, keyed=is_keyed(services)), headers=_UNSTORED)
 
+
+def _add_conversation(router: APIRouter, services: Services) -> None:
+    """A conversation to keep, and one message as it was written."""
+
     @router.get("/export/{id}.{form}")
     async def export(id: str, form: str, request: Request) -> Response:
         owner, language = owner_of(request), language_of(request)
@@ -106,8 +122,6 @@ def page_routes(services: Services, texts: AllTexts) -> APIRouter:
         if not 0 <= place < len(messages):
             raise NotFound("There is no such message.")
         return Response(messages[place].content, media_type="text/plain", headers=_UNSTORED)
-
-    return router
 
 
 def closed_routes() -> APIRouter:

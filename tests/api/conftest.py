@@ -73,7 +73,7 @@ async def serving(
     structured = Structured()
     store = await Store.open(tmp_path / "store.sqlite3")
     assistant = Assistant(manager, personas, structured)
-    documents = Shelf(store, manager.tokenizer)
+    documents = Shelf(store, manager.tokenizer, context=manager.context)
     services = Services(
         Settings(data_dir=tmp_path, **(settings or {})),
         cast(Library, library),

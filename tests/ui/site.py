@@ -135,7 +135,7 @@ class Site:
         store = await Store.open(data / "conversations.sqlite3")
         structured = Structured()
         assistant = Assistant(manager, personas, structured)
-        documents = Shelf(store, manager.tokenizer)
+        documents = Shelf(store, manager.tokenizer, context=manager.context)
         analyst = Analyst(manager, personas, structured, assistant, documents)
         return Services(
             settings, library, manager, personas, assistant, store, structured, documents, analyst

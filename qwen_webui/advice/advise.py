@@ -103,8 +103,10 @@ def option(
 
 def _reasons(choice: Option, machine: Machine, use: Use) -> tuple[Said, ...]:
     spec = choice.spec
-    why = USE_RULES[use].why if spec.size in LARGE else words.small_precision()
-    if spec.size in LARGE and spec.precision not in USE_RULES[use].groups[0][:2]:
+    why = USE_RULES[use].why
+    if spec.size not in LARGE:
+        why = words.small_precision()
+    elif spec.precision not in USE_RULES[use].advised:
         why = words.second_best(choice)
     cost = words.fidelity(choice)
     return (words.size_chosen(choice, machine), why, *([cost] if cost else []))

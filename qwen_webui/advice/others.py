@@ -6,7 +6,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qwen_webui.advice import words
-from qwen_webui.advice.rules import FIDELITIES, GIB, LARGE, MORE_FAITHFUL, SMALL, has_room
+from qwen_webui.advice.rules import (
+    FIDELITIES,
+    GIB,
+    LARGE,
+    MORE_FAITHFUL,
+    SMALL,
+    TRAINED_CONTEXT,
+    has_room,
+    with_margin,
+)
 from qwen_webui.advice.values import Machine, Option, RunnerUp, Text
 from qwen_webui.memory import STEP, forecast
 
@@ -52,13 +61,9 @@ def nothing_fits(options: Sequence[Option], machine: Machine, context: int) -> T
     """The least demanding option, and by how much it is too large."""
     device = Text("on the card", "显存") if machine.device == "cuda" else Text("here", "内存")
     if not options:
-        return Text(
-            "No checkpoint of Qwen2.5 that can be loaded here may be recommended for this context. "
-            "Choose a shorter context, or load one yourself from the list.",
-            "这里没有可按该上下文长度推荐的 Qwen2.5 模型。请缩短上下文，或自行从列表中加载。",
-        )
-    least = min(options, key=lambda one: one.forecast.needed)
-    name, need, free = words.name(least), least.forecast.needed, least.forecast.free
+        return _none_eligible(machine, context)
+    least = min(options, key=with_margin)
+    name, need, free = words.name(least), with_margin(least), least.forecast.free
     longest = longest_context(least)
     more = words.gib(max(0, need - free))
     ways_en = f"A context of {longest:,} tokens would fit." if longest else "Free some memory."
@@ -68,6 +73,23 @@ def nothing_fits(options: Sequence[Option], machine: Machine, context: int) -> T
         f"and {words.gib(free)} are free {device.en}: {more} are missing. {ways_en}",
         f"没有放得下的模型：上下文 {context:,} 个词元时最小的 {name.zh} 需要 {words.gib(need)}，"
         f"{device.zh}可用 {words.gib(free)}，还差 {more}。{ways_zh}",
+    )
+
+
+def _none_eligible(machine: Machine, context: int) -> Text:
+    """No rule allows any, however much memory there is."""
+    if machine.device == "cpu" and context > TRAINED_CONTEXT:
+        return Text(
+            f"More than {TRAINED_CONTEXT:,} tokens need 7B or a larger size, and without a card "
+            "those answer slower than people read. Choose a shorter context, or load one yourself "
+            "from the list.",
+            f"超过 {TRAINED_CONTEXT:,} 个词元需要 7B 或更大的模型，而没有显卡时其回答速度低于阅读"
+            "速度。请缩短上下文，或自行从列表中加载。",
+        )
+    return Text(
+        "No checkpoint of Qwen2.5 that can be loaded here is advised for this context. Choose a "
+        "shorter context, or load one yourself from the list.",
+        "这里没有可按该上下文长度推荐的 Qwen2.5 模型。请缩短上下文，或自行从列表中加载。",
     )
 
 
@@ -104,10 +126,13 @@ def _text(other: Option, choice: Option, kind: str) -> Text:
         "faithful": _closer(other),
         "smaller": Text("is faster and leaves more free", "更快，留出更多空间"),
     }[kind]
-    name, pace, own = words.name(other), words.pace(other.speed), words.pace(choice.speed)
+    name, room = words.name(other), _room(other, choice)
+    if other.speed.tokens_per_second is None or choice.speed.tokens_per_second is None:
+        return Text(f"{name.en} {gives.en}; {room.en}", f"{name.zh}：{gives.zh}；{room.zh}")
+    pace, own = words.pace(other.speed), words.pace(choice.speed)
     return Text(
-        f"{name.en} {gives.en}: {pace.en} instead of {own.en}; {_room(other, choice).en}",
-        f"{name.zh}：{gives.zh}；{pace.zh}（所选为{own.zh}）；{_room(other, choice).zh}",
+        f"{name.en} {gives.en}: {pace.en} instead of {own.en}; {room.en}",
+        f"{name.zh}：{gives.zh}；{pace.zh}（所选为{own.zh}）；{room.zh}",
     )
 
 

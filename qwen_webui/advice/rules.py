@@ -15,14 +15,27 @@ from qwen_webui.types import CheckpointSpec, Device, Precision, Use
 GIB = 2**30
 
 # --- Where the figures come from -----------------------------------------------------------------
-GUIDE = "the guide to Qwen2.5-7B on an RTX 4090 this program follows"
-FIDELITY = "third-party comparison of the official Qwen2.5-7B-Instruct checkpoints with BF16"
-CITATIONS = "third-party drafting test of Qwen2.5-7B-Instruct, 1,000 cases"
-MAKERS = "Qwen2.5 documentation and model cards"
-SCALING = "Dettmers and Zettlemoyer 2023, The case for 4-bit precision, arXiv:2212.09720"
-GPTQ_PAPER = "Frantar et al. 2023, GPTQ, arXiv:2210.17323"
-READING = "Brysbaert 2019, How many words do we read per minute?, doi:10.1016/j.jml.2019.104047"
-OWN = "this program's memory rule, memory.py, and its runs, docs/log.md"
+GUIDE = Text(
+    "the guide to Qwen2.5-7B on an RTX 4090 that this program follows",
+    "本程序所依据的 RTX 4090 上 Qwen2.5-7B 指南",
+)
+FIDELITY = Text(
+    "third-party comparison of the official Qwen2.5-7B-Instruct checkpoints with BF16",
+    "第三方对官方 Qwen2.5-7B-Instruct 各精度与 BF16 的比较",
+)
+CITATIONS = Text(
+    "third-party drafting test of Qwen2.5-7B-Instruct, 1,000 cases",
+    "第三方 Qwen2.5-7B-Instruct 起草测试，1,000 例",
+)
+MAKERS = Text("Qwen2.5 documentation and model cards", "Qwen2.5 文档与模型卡")
+OWN = Text(
+    "this program's memory rule (memory.py) and its runs (docs/log.md)",
+    "本程序的内存规则（memory.py）及运行记录（docs/log.md）",
+)
+_SCALING = "Dettmers and Zettlemoyer 2023, The case for 4-bit precision, arXiv:2212.09720"
+_GPTQ = "Frantar et al. 2023, GPTQ, arXiv:2210.17323"
+_READING = "Brysbaert 2019, How many words do we read per minute?, doi:10.1016/j.jml.2019.104047"
+SCALING, GPTQ_PAPER, READING = (Text(name, name) for name in (_SCALING, _GPTQ, _READING))
 
 
 @dataclass(frozen=True)
@@ -59,8 +72,10 @@ SMALL_ORDER: tuple[Precision, ...] = ("fp16", "gptq-int8", "gptq-int4", "awq-int
 TRAINED_CONTEXT = 32_768
 LONGEST_CONTEXT = 131_072
 SHORTEST_CONTEXT = 256
-# The memory rule is fitted to published rows of this size; others get room for its error.
+# The memory rule is fitted to published rows of this size. Its error may grow with the model, so
+# larger ones must leave this share of what they need.
 FITTED_SIZE = "7B"
+UNFITTED_LARGER = ("14B", "32B", "72B")
 UNFITTED_MARGIN = 0.05
 # Sizes that were loaded on a card by us, in every precision (OWN).
 RUN_SIZES = ("7B", "0.5B")
@@ -76,9 +91,11 @@ TAKEN_SHARE: dict[Device, float] = {"cuda": 0.05, "cpu": 0.25}
 # --- Which precision, by use ---------------------------------------------------------------------
 @dataclass(frozen=True)
 class UseRule:
-    """`groups`: all large sizes in the precisions of the first, then all in those of the next."""
+    """`groups`: all large sizes in the precisions of the first, then all in those of the next.
+    `why` speaks for the precisions in `advised`."""
 
     groups: tuple[tuple[Precision, ...], ...]
+    advised: tuple[Precision, ...]
     why: Said
 
 
@@ -90,19 +107,20 @@ def _guide_awq(en: str, zh: str) -> UseRule:
         f"For {en} the guide advises AWQ-Int4, as for production.",
         f"指南建议{zh}使用 AWQ-Int4，与生产环境相同。",
     )
-    return UseRule((_AWQ_FIRST,), Said(text, GUIDE))
+    return UseRule((_AWQ_FIRST,), ("awq-int4",), Said(text, (GUIDE,)))
 
 
 USE_RULES: dict[Use, UseRule] = {
     "chat": UseRule(
         (("gptq-int4", "awq-int4", "gptq-int8", "fp16"),),
+        ("gptq-int4",),
         Said(
             Text(
                 "For general chat and to get going the guide advises GPTQ-Int4: the smallest and "
                 "the fastest.",
                 "指南建议日常对话和入门使用 GPTQ-Int4：占用最小，速度最快。",
             ),
-            GUIDE,
+            (GUIDE,),
         ),
     ),
     "code": _guide_awq("code", "编写代码"),
@@ -110,6 +128,7 @@ USE_RULES: dict[Use, UseRule] = {
     "json": _guide_awq("JSON", "生成 JSON "),
     "documents": UseRule(
         (("gptq-int8", "fp16"), ("gptq-int4", "awq-int4")),
+        ("gptq-int8", "fp16"),
         Said(
             Text(
                 f"For documents 8 or 16 bits come first: BF16 passed a citation check in "
@@ -119,7 +138,7 @@ USE_RULES: dict[Use, UseRule] = {
                 f"{CITATIONS_PASSED['fp16']}%，AWQ 为 {CITATIONS_PASSED['awq-int4']}%，"
                 "其余多为编造的引用。",
             ),
-            CITATIONS,
+            (CITATIONS,),
         ),
     ),
 }
@@ -149,8 +168,12 @@ def eligible(spec: CheckpointSpec, device: Device, context: int) -> bool:
     )
 
 
+def with_margin(option: Option) -> int:
+    """Bytes that must be free for the option to be recommended."""
+    margin = UNFITTED_MARGIN if option.spec.size in UNFITTED_LARGER else 0.0
+    return round(option.forecast.needed * (1 + margin))
+
+
 def has_room(option: Option) -> bool:
-    """Whether it may be recommended by its forecast: it fits, with room for the rule's error where
-    the rule was not fitted to this size."""
-    margin = 0.0 if option.spec.size == FITTED_SIZE else UNFITTED_MARGIN
-    return option.forecast.needed * (1 + margin) <= option.forecast.free
+    """Whether it may be recommended by its forecast."""
+    return with_margin(option) <= option.forecast.free

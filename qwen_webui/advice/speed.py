@@ -19,8 +19,9 @@ from qwen_webui.checkpoints.catalogue import SIZES, qwen_spec
 from qwen_webui.types import CheckpointSpec, Precision
 
 GB = 1e9
-PUBLISHED = "NVIDIA's product pages and data sheets"
-LOG = "docs/log.md, Decode by our own path"
+PUBLISHED = Text("NVIDIA's product pages and data sheets", "NVIDIA 产品页面与数据手册")
+LOG = Text("docs/log.md, Decode by our own path", "docs/log.md，Decode by our own path 一节")
+STANDARD = Text("JEDEC DDR4-3200", "JEDEC DDR4-3200")
 REFERENCE, REFERENCE_SIZE = "H200", "7B"
 # Tokens a second on one H200, Qwen2.5-7B shapes, batch 1, 30 tokens of prompt. Source: LOG.
 REACHED: dict[Precision, float] = {
@@ -122,7 +123,7 @@ def _limit(spec: CheckpointSpec) -> Speed:
         f"这是上限而非估计：每个词元要读取 {gb:.1f} GB，常见台式机的双通道 DDR4-3200 为 "
         f"{DESKTOP_BANDWIDTH} GB/s；本机内存的实际速度未知。",
     )
-    return Speed(DESKTOP_BANDWIDTH / gb, "limit", Said(text, "JEDEC DDR4-3200"))
+    return Speed(DESKTOP_BANDWIDTH / gb, "limit", Said(text, (STANDARD,)))
 
 
 def _estimate(spec: CheckpointSpec, name: str) -> Speed:
@@ -133,7 +134,7 @@ def _estimate(spec: CheckpointSpec, name: str) -> Speed:
             f"Not estimated: the memory bandwidth of {label} is not in the table.",
             f"无法估计：表中没有{name or '这块显卡'}的显存带宽。",
         )
-        return Speed(None, "unknown", Said(text, PUBLISHED))
+        return Speed(None, "unknown", Said(text, (PUBLISHED,)))
     share, gb = share_of(spec.precision), bytes_per_token(spec) / GB
     text = Text(
         f"An estimate: {bandwidth:g} GB/s as published for {name}, {gb:.1f} GB read a token, and "
@@ -142,4 +143,4 @@ def _estimate(spec: CheckpointSpec, name: str) -> Speed:
         f"估计值：{name} 的公布带宽为 {bandwidth:g} GB/s，每个词元读取 {gb:.1f} GB，并按本程序在 "
         f"{REFERENCE} 上以相同精度运行 {REFERENCE_SIZE} 时达到的带宽比例 {share:.0%} 推算。",
     )
-    return Speed(bandwidth * share / gb, "estimate", Said(text, f"{PUBLISHED}; {LOG}"))
+    return Speed(bandwidth * share / gb, "estimate", Said(text, (PUBLISHED, LOG)))

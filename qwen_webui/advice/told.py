@@ -141,4 +141,4 @@ def _option(option: Option, language: str) -> OptionTold:
 
 
 def _sentence(said: Said, language: str) -> SentenceTold:
-    return SentenceTold(said.text.to(language), said.source)
+    return SentenceTold(said.text.to(language), said.source(language))

@@ -30,10 +30,14 @@ class Text:
 
 @dataclass(frozen=True)
 class Said:
-    """A sentence and where what it states comes from; an empty source: from this machine."""
+    """A sentence and where what it states comes from; no sources: from this machine itself."""
 
     text: Text
-    source: str = ""
+    sources: tuple[Text, ...] = ()
+
+    def source(self, language: str) -> str:
+        """The sources in `language`, as one line; empty without any."""
+        return "; ".join(source.to(language) for source in self.sources)
 
 
 @dataclass(frozen=True)

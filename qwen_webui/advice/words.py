@@ -54,7 +54,7 @@ def size_chosen(option: Option, machine: Machine) -> Said:
                 f"{size} 是没有显卡时回答速度与阅读相当、采用 Apache-2.0 许可且放得下的最大规模："
                 f"上下文 {context:,} 个词元需要 {need}，可用 {free}。",
             ),
-            f"{rules.READING}; {rules.OWN}",
+            (rules.READING, rules.OWN),
         )
     return Said(
         Text(
@@ -63,7 +63,7 @@ def size_chosen(option: Option, machine: Machine) -> Said:
             f"较大模型用较少位数，比较小模型用较多位数回答得更好；上下文 {context:,} 个词元时 "
             f"{size} 需要 {need}，可用 {free}，放得下。",
         ),
-        f"{rules.SCALING}; {rules.OWN}",
+        (rules.SCALING, rules.OWN),
     )
 
 
@@ -73,7 +73,7 @@ def small_precision() -> Said:
         "Small models lose more by few bits and save little, so the most bits that fit are taken.",
         "小模型量化损失更大而节省不多，因此选择放得下的最高位数。",
     )
-    return Said(text, rules.GPTQ_PAPER)
+    return Said(text, (rules.GPTQ_PAPER,))
 
 
 def fidelity(option: Option) -> Said | None:
@@ -88,7 +88,7 @@ def fidelity(option: Option) -> Said | None:
         f"{label.zh} 在 7B 上与 BF16 的 KL 散度为每词元 {known.kl:g} 奈特，贪心解码有 "
         f"{known.flips:g}% 的步骤选词不同。",
     )
-    return Said(text, rules.FIDELITY)
+    return Said(text, (rules.FIDELITY,))
 
 
 def awq_against_gptq() -> Said:
@@ -100,7 +100,7 @@ def awq_against_gptq() -> Said:
         f"此处指南与数据不一致：7B 上 GPTQ-Int4 更接近 BF16（KL {gptq.kl:g}），AWQ-Int4 为 "
         f"{awq.kl:g}。请用自己的提示词比较两者。",
     )
-    return Said(text, f"{rules.GUIDE}; {rules.FIDELITY}")
+    return Said(text, (rules.GUIDE, rules.FIDELITY))
 
 
 def check_citations(option: Option) -> Said:
@@ -111,7 +111,7 @@ def check_citations(option: Option) -> Said:
         "below each citation.",
         f"仅因 8 位放不下才用 {label.zh} 处理文档：请留意每条引用下方的核对结果。",
     )
-    return Said(text, rules.CITATIONS)
+    return Said(text, (rules.CITATIONS,))
 
 
 def yarn() -> Said:
@@ -122,7 +122,7 @@ def yarn() -> Said:
         f"超过 {rules.TRAINED_CONTEXT:,} 个词元需要 YaRN（因子 {YARN_FACTOR}），届时会自动启用，"
         "可能降低短文本的质量。",
     )
-    return Said(text, rules.MAKERS)
+    return Said(text, (rules.MAKERS,))
 
 
 def never_run(option: Option) -> Said:
@@ -134,7 +134,7 @@ def never_run(option: Option) -> Said:
         f"本程序尚未在显卡上运行过 {size}：显存预测与速度均由按 {rules.FITTED_SIZE} "
         "拟合的规则推算。",
     )
-    return Said(text, rules.OWN)
+    return Said(text, (rules.OWN,))
 
 
 def one_card(machine: Machine) -> Said:
@@ -146,7 +146,7 @@ def one_card(machine: Machine) -> Said:
         "to it.",
         f"共有 {count} 块显卡，本程序只使用其中一块{which_zh}，其余显卡的显存不会相加。",
     )
-    return Said(text, rules.OWN)
+    return Said(text, (rules.OWN,))
 
 
 def other_card(uuid: str, label: str, free: int) -> Said:
@@ -164,7 +164,7 @@ def tight(option: Option) -> Said:
         f"Only {gib(option.spare)} stay free: close what else uses the memory.",
         f"仅剩 {gib(option.spare)} 可用：请关闭其他占用内存或显存的程序。",
     )
-    return Said(text, rules.OWN)
+    return Said(text, (rules.OWN,))
 
 
 def other_terms(sizes: list[tuple[str, str]]) -> Said:
@@ -174,7 +174,7 @@ def other_terms(sizes: list[tuple[str, str]]) -> Said:
         f"Would fit too, but is not under Apache-2.0 and therefore never recommended: {named}.",
         f"同样放得下，但并非 Apache-2.0 许可，因此不自动推荐：{named}。",
     )
-    return Said(text, rules.MAKERS)
+    return Said(text, (rules.MAKERS,))
 
 
 def assumed(machine: Machine) -> Said:
@@ -195,4 +195,4 @@ def second_best(option: Option) -> Said:
         f"{label.en} is the best precision for this use that fits here or is on this disk.",
         f"{label.zh} 是此用途下这里放得下或已在本机磁盘上的最佳精度。",
     )
-    return Said(text, rules.OWN)
+    return Said(text, (rules.OWN,))

@@ -45,7 +45,9 @@ def advise_here(settings: Settings, question: Question, out: TextIO) -> int:
         offline=True,
     ).all()
     usable = [spec for spec in specs if spec.folder or not settings.offline]
-    context = question.context or usual_context(settings.max_context)
+    context = question.context
+    if context is None:
+        context = usual_context(settings.max_context)
     advice = advise(usable, _machine(settings, question), question.use, context)
     if question.as_json:
         whole = asdict(told(advice, question.language))
@@ -97,4 +99,5 @@ def _print(advice: Advice, language: str, out: TextIO) -> None:
 
 
 def _sourced(said: Said, language: str) -> str:
-    return said.text.to(language) + (f" [{said.source}]" if said.source else "")
+    source = said.source(language)
+    return said.text.to(language) + (f" [{source}]" if source else "")

@@ -185,6 +185,7 @@ def _more(found: Advice, t: Texts) -> str:
 
 def _said(said: Said, t: Texts) -> str:
     text = escape(said.text.to(t.language))
-    if not said.source:
+    source = said.source(t.language)
+    if not source:
         return text
-    return f"{text} <small>{escape(t('advice.source', source=said.source))}</small>"
+    return f"{text} <small>{escape(t('advice.source', source=source))}</small>"

@@ -14,14 +14,15 @@ from pathlib import Path
 from qwen_webui import __version__
 from qwen_webui.errors import WebUIError
 from qwen_webui.settings import Settings, add_flags, read_settings
-from qwen_webui.types import PRECISIONS
+from qwen_webui.types import PRECISIONS, USES
 
-COMMANDS = ("serve", "chat", "ask", "models", "quantize", "delete-all")
+COMMANDS = ("serve", "chat", "ask", "models", "advise", "quantize", "delete-all")
 USAGE = """\
   qwen-webui [serve] [flags]     open the page and the API (the default)
   qwen-webui chat TEXT           answer on the command line
   qwen-webui ask FILE... TEXT    answer from documents, with checked citations
   qwen-webui models              every checkpoint, its size and whether it fits here
+  qwen-webui advise              which size and precision for this machine, and why
   qwen-webui quantize SOURCE     make a GPTQ or AWQ checkpoint from an unquantised one
   qwen-webui delete-all          delete everything this program has stored
 """
@@ -90,6 +91,19 @@ def _ask_flags(parser: argparse.ArgumentParser) -> None:
 
 def _models_flags(parser: argparse.ArgumentParser) -> None:
     add_flags(parser, only=("device", "max_context", "data_dir", "hub"))
+
+
+def _advise_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--context", type=int, help="tokens of context (--max-context, or 8192)")
+    parser.add_argument("--use", choices=USES, default="chat", help="what it is for (chat)")
+    parser.add_argument(
+        "--memory", type=float, help="GiB of each card of a machine that is only named"
+    )
+    parser.add_argument("--cards", type=int, help="how many cards it has; 0: none (1)")
+    parser.add_argument("--card", default="", help='their name, e.g. "RTX 4090", for the speed')
+    parser.add_argument("--language", choices=("en", "zh"), help="of the sentences (en)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_flags(parser, only=("device", "max_context", "data_dir", "hub", "offline"))
 
 
 def _quantize_flags(parser: argparse.ArgumentParser) -> None:
@@ -181,6 +195,21 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
+def _advise(given: argparse.Namespace) -> int:
+    from qwen_webui.command_advise import Question, advise_here
+
+    question = Question(
+        use=given.use,
+        context=given.context,
+        memory=given.memory,
+        cards=given.cards,
+        card=given.card,
+        language=given.language or "en",
+        as_json=given.json,
+    )
+    return advise_here(read_settings(vars(given)), question, sys.stdout)
+
+
 def _quantize(given: argparse.Namespace) -> int:
     from qwen_webui.quantize import QuantizeRequest, quantize
 
@@ -227,6 +256,7 @@ _RUN = {
     "chat": _chat,
     "ask": _ask,
     "models": _models,
+    "advise": _advise,
     "quantize": _quantize,
     "delete-all": _delete_all,
 }
@@ -235,6 +265,7 @@ _FLAGS = {
     "chat": _chat_flags,
     "ask": _ask_flags,
     "models": _models_flags,
+    "advise": _advise_flags,
     "quantize": _quantize_flags,
     "delete-all": _delete_flags,
 }

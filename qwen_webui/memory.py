@@ -16,14 +16,12 @@ here. Nothing is measured by this module: it forecasts before a load, the worker
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 import psutil
-import pynvml
 
+from qwen_webui.cards import list_cards
 from qwen_webui.errors import DeviceUnusable, SettingsError
 from qwen_webui.types import (
     CheckpointSpec,
@@ -56,10 +54,6 @@ CPU_REPACK: dict[Precision, float] = {
     "gptq-int4": 3.0,
     "awq-int4": 3.0,
 }
-# A CPU reads all weights once a token: above this, answers come slower than one reads.
-CPU_COMFORT = 4 * GIB
-PREFERRED_SIZES = ("7B", "1.5B", "0.5B")
-FREE_LICENCE = "Apache-2.0"
 
 
 def kv_bytes(shape: ModelShape, context: int, element_bytes: int = 2) -> int:
@@ -142,36 +136,6 @@ def forecast_in(spec: CheckpointSpec, room: MemoryUse, wanted: int | None) -> Me
     return forecast(spec, context=context, device=device, free=free, total=total)
 
 
-def recommend(
-    specs: Iterable[CheckpointSpec],
-    *,
-    free: int,
-    total: int,
-    device: Device,
-    context: int = DEFAULT_CONTEXT,
-) -> CheckpointSpec | None:
-    """The best real checkpoint that fits into `free` with `context` tokens, or None.
-
-    7B in the best precision that fits, else a smaller size; on a CPU only what answers at reading
-    speed. Only checkpoints under Apache-2.0: one click must not accept other terms.
-    """
-    usable = [
-        spec
-        for spec in specs
-        if spec.family == "qwen2.5"
-        and spec.licence == FREE_LICENCE
-        and not (device == "cpu" and spec.weights_bytes > CPU_COMFORT)
-        and forecast(spec, context=context, device=device, free=free, total=total).fits
-    ]
-    ranked = [spec for spec in usable if spec.size in PREFERRED_SIZES]
-    return min(ranked, key=_rank, default=None)
-
-
-def _rank(spec: CheckpointSpec) -> tuple[int, int]:
-    order: tuple[Precision, ...] = ("fp16", "gptq-int8", "gptq-int4", "awq-int4")
-    return PREFERRED_SIZES.index(spec.size), order.index(spec.precision)
-
-
 def machine_memory(device: Literal["auto", "cuda", "cpu"]) -> MemoryUse:
     """What the device has, asked of the driver (NVML) or the system; no engine is counted.
 
@@ -196,46 +160,17 @@ def machine_memory(device: Literal["auto", "cuda", "cpu"]) -> MemoryUse:
 
 def _card() -> MemoryUse | None:
     """The card CUDA would take first, as NVML sees it; None without driver or card."""
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
+    cards = list_cards()
+    if not cards:
         return None
-    try:
-        handle = _first_handle(os.environ.get("CUDA_VISIBLE_DEVICES"))
-        if handle is None:
-            return None
-        name = pynvml.nvmlDeviceGetName(handle)
-        try:
-            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        except pynvml.NVMLError as error:
-            raise DeviceUnusable(
-                f"The NVIDIA driver shows {name}, but its memory cannot be read ({error}), so "
-                "nothing can be said about what fits. Check it with nvidia-smi, or start with "
-                "--device cpu."
-            ) from error
-        return MemoryUse("cuda", str(name), 0, int(memory.free), int(memory.total))
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _first_handle(visible: str | None) -> object | None:
-    """The NVML handle of CUDA's device 0; `visible` is CUDA_VISIBLE_DEVICES."""
-    count = pynvml.nvmlDeviceGetCount()
-    first = "0" if visible is None else visible.split(",")[0].strip()
-    handle: object
-    if first.isdigit():
-        handle = pynvml.nvmlDeviceGetHandleByIndex(int(first)) if int(first) < count else None
-        return handle
-    if not first.startswith(("GPU-", "MIG-")):
-        return None
-    for index in range(count):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        if str(pynvml.nvmlDeviceGetUUID(handle)).startswith(first):
-            return handle
-    if not first.startswith("MIG-"):
-        return None
-    handle = pynvml.nvmlDeviceGetHandleByUUID(first)
-    return handle
+    card = cards[0]
+    if card.error:
+        raise DeviceUnusable(
+            f"The NVIDIA driver shows {card.name}, but its memory cannot be read ({card.error}), "
+            "so nothing can be said about what fits. Check it with nvidia-smi, or start with "
+            "--device cpu."
+        )
+    return MemoryUse("cuda", card.name, 0, card.free, card.total)
 
 
 def _container_memory(root: Path = Path("/sys/fs/cgroup")) -> tuple[int, int]:

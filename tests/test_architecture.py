@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "stored",
         "logs",
         "checkpoints",
+        "cards",
         "memory",
         "tokens",
         "personas",

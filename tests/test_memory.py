@@ -1,4 +1,4 @@
-"""The forecast against the published rows, and what it recommends for real cards."""
+"""The forecast against the published rows, and what this machine has."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from qwen_webui.memory import (
     forecast,
     kv_bytes,
     machine_memory,
-    recommend,
 )
-from qwen_webui.types import CheckpointSpec, Device, Precision
+from qwen_webui.types import CheckpointSpec, Precision
 
 SPECS = {spec.name: spec for spec in catalogue(Path("/nowhere"))}
 # Qwen documentation, branch v2.5, speed benchmark, transformers, A100 80 GB: input tokens and
@@ -78,51 +77,6 @@ def test_a_cpu_holds_old_and_repacked_weights_at_once() -> None:
     plain = forecast(seven("fp16"), context=8_192, device="cpu", free=0, total=0)
     assert plain.weights == seven("fp16").weights_bytes
     assert on_cpu.kv_cache == 2 * on_card.kv_cache
-
-
-def pick(free_gib: float, total_gib: float, device: Device = "cuda") -> str | None:
-    free = round(free_gib * GIB)
-    spec = recommend(SPECS.values(), free=free, total=round(total_gib * GIB), device=device)
-    if spec is not None:
-        need = forecast(spec, context=8_192, device=device, free=free, total=free)
-        assert need.needed <= free
-    return spec.name if spec else None
-
-
-@pytest.mark.parametrize(
-    ("card", "free", "expected"),
-    [
-        (8, 7.6, "qwen2.5-7b-instruct-gptq-int4"),
-        (8, 6.5, "qwen2.5-1.5b-instruct"),
-        (12, 11.5, "qwen2.5-7b-instruct-gptq-int8"),
-        (12, 9.0, "qwen2.5-7b-instruct-gptq-int4"),
-        (16, 15.3, "qwen2.5-7b-instruct-gptq-int8"),
-        (24, 23.5, "qwen2.5-7b-instruct"),
-        (80, 78.0, "qwen2.5-7b-instruct"),
-        (24, 2.5, "qwen2.5-0.5b-instruct"),
-        (24, 0.5, None),
-    ],
-)
-def test_recommendation_by_card(card: float, free: float, expected: str | None) -> None:
-    assert pick(free, card) == expected
-
-
-@pytest.mark.parametrize(
-    ("free", "expected"),
-    [(24.0, "qwen2.5-1.5b-instruct"), (3.0, "qwen2.5-0.5b-instruct"), (0.5, None)],
-)
-def test_recommendation_without_a_card(free: float, expected: str | None) -> None:
-    assert pick(free, free, "cpu") == expected
-
-
-@pytest.mark.parametrize("tenths", range(5, 250, 5))
-def test_never_above_what_is_free_and_never_other_terms(tenths: int) -> None:
-    free = tenths * GIB // 10
-    for device in ("cuda", "cpu"):
-        spec = recommend(SPECS.values(), free=free, total=free, device=device)
-        if spec is not None:
-            assert forecast(spec, context=8_192, device=device, free=free, total=free).fits
-            assert spec.licence == "Apache-2.0"
 
 
 def test_default_context_is_the_smaller_of_8192_and_what_fits() -> None:

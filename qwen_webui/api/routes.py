@@ -15,6 +15,7 @@ from starlette.responses import Response
 from qwen_webui import __version__
 from qwen_webui.api import problems
 from qwen_webui.api.access import METHODS
+from qwen_webui.api.advice import advice_routes
 from qwen_webui.api.callers import login_cookie
 from qwen_webui.api.docs import DESCRIPTION, docs_routes
 from qwen_webui.api.documents import document_routes
@@ -42,6 +43,7 @@ def build_api(services: Services) -> FastAPI:
         structured_routes(services),
         document_routes(services),
         model_routes(services),
+        advice_routes(services),
         health_routes(services),
         docs_routes(api, login_cookie(services.settings.port)),
     )

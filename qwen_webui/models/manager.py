@@ -106,6 +106,11 @@ class ModelManager:
         except DeviceUnusable:
             return NO_CARD
 
+    async def room(self) -> MemoryUse:
+        """As `memory`, with what the loaded checkpoint would give back counted as free. Raises
+        DeviceUnusable."""
+        return await self._slot.room()
+
     async def forecasts(self) -> tuple[tuple[CheckpointSpec, MemoryForecast], ...]:
         """Every known checkpoint with what it would take, were the loaded one unloaded."""
         try:

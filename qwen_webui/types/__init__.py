@@ -12,6 +12,7 @@ from qwen_webui.types.asking import (
 )
 from qwen_webui.types.checkpoints import (
     PRECISIONS,
+    USES,
     CheckpointSpec,
     Device,
     Dtype,
@@ -22,6 +23,7 @@ from qwen_webui.types.checkpoints import (
     MemoryUse,
     ModelShape,
     Precision,
+    Use,
 )
 from qwen_webui.types.events import (
     Finished,
@@ -63,6 +65,7 @@ from qwen_webui.types.status import (
 
 __all__ = [
     "PRECISIONS",
+    "USES",
     "Ask",
     "AskedDocument",
     "CallRead",
@@ -103,5 +106,6 @@ __all__ = [
     "ToolCallDelta",
     "ToolChoice",
     "Usage",
+    "Use",
     "Verdict",
 ]

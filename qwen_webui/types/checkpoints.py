@@ -13,6 +13,10 @@ Dtype = Literal["float16", "bfloat16", "float32"]
 # Who computes: transformers' generate(), or engines/decode/.
 EnginePath = Literal["auto", "reference", "ours"]
 
+# What a model is wanted for.
+Use = Literal["chat", "code", "mathematics", "json", "documents"]
+
+USES: tuple[Use, ...] = ("chat", "code", "mathematics", "json", "documents")
 PRECISIONS: tuple[Precision, ...] = ("fp16", "gptq-int8", "gptq-int4", "awq-int4")
 
 

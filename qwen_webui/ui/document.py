@@ -44,6 +44,7 @@ STYLES = (
         "panel",
         "dialog",
         "models",
+        "advice",
         "tabs",
         "documents",
         "citations",

@@ -15,13 +15,14 @@ from qwen_webui.errors import Forbidden
 from qwen_webui.services import Services
 from qwen_webui.types import MemoryUse, ModelStatus
 from qwen_webui.ui import units
+from qwen_webui.ui.advisor import suggestion_html
 from qwen_webui.ui.answering import ON_THE_WAY
 from qwen_webui.ui.desk import Desk, Frame, noticed
 from qwen_webui.ui.form import Role
 from qwen_webui.ui.markup import escape
 from qwen_webui.ui.messages import percent
+from qwen_webui.ui.model_row import display_name
 from qwen_webui.ui.parts import ModelParts, hidden_event
-from qwen_webui.ui.picker import display_name, suggestion_html
 from qwen_webui.ui.sampling_panel import moved_frame
 from qwen_webui.ui.texts import Texts
 from qwen_webui.ui.visitor import is_admin

@@ -18,7 +18,9 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from qwen_webui.errors import NotFound
 from qwen_webui.services import Services
+from qwen_webui.types import Use
 from qwen_webui.ui.about import about_html
+from qwen_webui.ui.advisor import answer_html
 from qwen_webui.ui.model_bar import read_bar, version
 from qwen_webui.ui.picker import picker_or_reason
 from qwen_webui.ui.texts import AllTexts
@@ -90,6 +92,12 @@ def _add_frame(router: APIRouter, services: Services, texts: AllTexts) -> None:
     async def models(request: Request) -> Response:
         t = texts[language_of(request)]
         html = await picker_or_reason(services, t, admin=is_admin(request))
+        return HTMLResponse(html, headers=_UNSTORED)
+
+    @router.get("/advice")
+    async def advice(request: Request, use: Use, context: int) -> Response:
+        t, admin = texts[language_of(request)], is_admin(request)
+        html = await answer_html(services, t, use, context, admin=admin)
         return HTMLResponse(html, headers=_UNSTORED)
 
     @router.get("/about")

@@ -19,6 +19,7 @@ from tests.ui.conftest import CHROMIUM, FLAGS
 
 ROUTES = {
     "/api/generate": {"post"},
+    "/api/advice": {"get"},
     "/api/models": {"get"},
     "/api/models/load": {"post"},
     "/api/models/cancel": {"post"},

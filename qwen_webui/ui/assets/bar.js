@@ -17,6 +17,7 @@ export function startBar() {
   });
   document.addEventListener("change", (event) => {
     if (event.target.name === "model") showDetail(event.target.value);
+    if (event.target.closest("[data-advice]")) advise(event.target.form);
   });
   document.addEventListener("visibilitychange", () => soon(0));
   // Gradio draws the bar's place some time after this.
@@ -87,6 +88,24 @@ async function choose() {
 function showDetail(name) {
   for (const part of document.querySelectorAll("#qw-dialog [data-for]"))
     part.hidden = part.dataset.for !== name;
+}
+
+// The answer to the last question asked counts, whichever comes first.
+let asked = 0;
+async function advise(form) {
+  const number = ++asked;
+  const answer = form.nextElementSibling;
+  answer.setAttribute("aria-busy", "true");
+  try {
+    const html = await (await ask(`advice?${new URLSearchParams(new FormData(form))}`)).text();
+    if (number !== asked) return;
+    const open = answer.querySelector("details")?.open;
+    answer.innerHTML = html;
+    if (open) answer.querySelector("details")?.setAttribute("open", "");
+    answer.removeAttribute("aria-busy");
+  } catch {
+    connection(false);
+  }
 }
 
 function load(name) {

@@ -201,7 +201,7 @@ def _card() -> MemoryUse | None:
     except pynvml.NVMLError:
         return None
     try:
-        handle = _first_handle(os.environ.get("CUDA_VISIBLE_DEVICES"))
+        handle = first_handle(os.environ.get("CUDA_VISIBLE_DEVICES"))
         if handle is None:
             return None
         name = pynvml.nvmlDeviceGetName(handle)
@@ -218,7 +218,7 @@ def _card() -> MemoryUse | None:
         pynvml.nvmlShutdown()
 
 
-def _first_handle(visible: str | None) -> object | None:
+def first_handle(visible: str | None) -> object | None:
     """The NVML handle of CUDA's device 0; `visible` is CUDA_VISIBLE_DEVICES."""
     count = pynvml.nvmlDeviceGetCount()
     first = "0" if visible is None else visible.split(",")[0].strip()

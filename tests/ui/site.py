@@ -22,7 +22,7 @@ from qwen_webui.engines.scripted import Script, ScriptedLoader
 from qwen_webui.models import ModelManager
 from qwen_webui.personas import Personas, builtin_folder
 from qwen_webui.server import build_app
-from qwen_webui.services import Services, close_services
+from qwen_webui.services import Services, close_services, make_monitor
 from qwen_webui.settings import Settings, prepare_data_dir
 from qwen_webui.store import Store
 from qwen_webui.structured import Structured
@@ -138,7 +138,16 @@ class Site:
         documents = Shelf(store, manager.tokenizer)
         analyst = Analyst(manager, personas, structured, assistant, documents)
         return Services(
-            settings, library, manager, personas, assistant, store, structured, documents, analyst
+            settings,
+            library,
+            manager,
+            personas,
+            assistant,
+            store,
+            structured,
+            documents,
+            analyst,
+            monitor=make_monitor(settings, manager),
         )
 
 

@@ -42,7 +42,7 @@ PAGE_READS = ("/gradio_api/", "/assets/", "/ui/")
 HEARTBEAT = "/gradio_api/heartbeat/"
 # Where programs ask, which keep no cookies.
 PROGRAMS = ("/api/", "/v1/")
-# What open tabs and Prometheus ask for by themselves every few seconds: seen at the debug level only.
+# What tabs and Prometheus ask for by themselves every few seconds: seen at the debug level only.
 POLLED = ("/ui/bar", "/ui/monitor", "/metrics", HEARTBEAT)
 
 

@@ -52,6 +52,7 @@ STYLES = (
         "json",
         "jsoneditor",
         "jsonanswer",
+        "monitor",
     ),
     "narrow",
 )

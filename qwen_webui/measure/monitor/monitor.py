@@ -60,7 +60,7 @@ class Monitor:
         return self._card.name
 
     async def run(self) -> None:
-        """Sample until cancelled. The driver is let go with the process: a thread may be reading."""
+        """Sample until cancelled. The driver is let go with the process, for a thread may read."""
         due = self._steady()
         while True:
             await self.take()

@@ -49,9 +49,8 @@ class Site:
 
     def __init__(self, folder: Path, loader: ScriptedLoader | None = None, **settings: Any) -> None:
         self._demo = write_demo(folder / "demo")
-        self.settings = Settings(
-            data_dir=folder / "data", device="cpu", drain_seconds=DRAIN_SECONDS, **settings
-        )
+        usual = {"data_dir": folder / "data", "device": "cpu", "drain_seconds": DRAIN_SECONDS}
+        self.settings = Settings(**(usual | settings))
         self.port = settings.get("port") or _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.loader = loader or ScriptedLoader(total_memory=24 << 30)

@@ -96,7 +96,7 @@ const TILES = {
   clocks: (values) =>
     values.every((value) => value === null)
       ? words("monitor.not_available")
-      : values.map((value) => (value === null ? "–" : format("megahertz", value))).join(" / "),
+      : `${values.map((value) => (value === null ? "–" : Math.round(value))).join(" / ")} MHz`,
 };
 
 function one(tile, value) {

@@ -40,7 +40,7 @@ function moved(event) {
   const last = points.times.length - 1;
   pick(Math.min(last, Math.max(0, (chosen ?? last + (step < 0)) + step)));
   const plot = event.target.closest(".qw-plot");
-  const values = [...plot.querySelectorAll("[data-series]")].map((item) => item.textContent);
+  const values = [...plot.querySelectorAll("[data-series]:not([hidden])")].map((item) => item.textContent);
   event.target.setAttribute("aria-label", [clock(points.times[chosen]), ...values].join(", "));
 }
 
@@ -84,8 +84,9 @@ export function draw(plot, all) {
     trace(svg, layers[at], highest, wide, at, "stacked" in plot.dataset);
   svg.append(make("line", { class: "qw-cursor", y1: TOP, y2: HIGH - BOTTOM, visibility: "hidden" }));
   canvas.replaceChildren(svg);
-  if (canvas !== document.activeElement) canvas.setAttribute("aria-label", summary(canvas, layers, unit));
   mark(plot);
+  if (canvas !== document.activeElement)
+    canvas.setAttribute("aria-label", summary(plot, layers, unit));
 }
 
 const seriesOf = (plot) =>
@@ -105,14 +106,13 @@ function nothing(canvas, plot) {
   mark(plot);
 }
 
-function summary(canvas, layers, unit) {
-  const totals = layers.at(-1).filter((value) => value !== null);
-  const all = "stacked" in canvas.parentElement.dataset ? totals : layers.flat().filter((v) => v !== null);
-  if (!all.length) return canvas.dataset.title;
+// For those who do not see it: the values in the legend, and the highest in view.
+function summary(plot, layers, unit) {
+  const items = [...plot.querySelectorAll("[data-series]:not([hidden])")];
   return words("monitor.summary", {
-    title: canvas.dataset.title,
-    now: format(unit, totals.at(-1) ?? all.at(-1)),
-    highest: format(unit, Math.max(...all)),
+    title: plot.querySelector(".qw-canvas").dataset.title,
+    values: items.map((item) => item.textContent).join(", "),
+    highest: format(unit, Math.max(...layers.flat())),
   });
 }
 
@@ -144,7 +144,7 @@ function grid(svg, highest, unit, wide) {
     const value = unit === "speed" ? `${share * highest}` : format(unit, share * highest);
     svg.append(label(LEFT - 6, at + 4, value, "end"));
   }
-  const every = points.seconds / (wide < 260 ? 2 : 4);
+  const every = points.seconds / (wide < 360 ? 2 : 4);
   for (let back = 0; back <= points.seconds; back += every) {
     const side = back === 0 ? "end" : back === points.seconds ? "start" : "middle";
     svg.append(label(x(points.now - back, wide), HIGH - 5, clock(points.now - back), side));

@@ -37,6 +37,12 @@ def list_cards() -> tuple[Card, ...]:
         pynvml.nvmlShutdown()
 
 
+def first_handle(visible: str | None) -> object | None:
+    """The NVML handle of CUDA's device 0, if there is one; `visible` is CUDA_VISIBLE_DEVICES.
+    NVML must have been initialised."""
+    return next(_visible(visible), None)
+
+
 def _describe(handle: object) -> Card:
     name, uuid = str(pynvml.nvmlDeviceGetName(handle)), str(pynvml.nvmlDeviceGetUUID(handle))
     mig = not uuid.startswith("MIG-") and _is_split(handle)

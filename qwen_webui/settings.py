@@ -127,6 +127,13 @@ class Settings(BaseSettings):
     stall_seconds: float = Field(
         120.0, gt=0, description="seconds without a token after which the worker is replaced"
     )
+    memory_warning: float = Field(
+        92.0,
+        ge=10,
+        le=100,
+        description="percent of the card's memory, or without a card of the machine's, from which "
+        "the page warns that it runs out",
+    )
     personas: Path | None = Field(
         None, description="folder with persona files of your own, added to the built-in ones"
     )

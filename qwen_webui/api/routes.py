@@ -22,6 +22,7 @@ from qwen_webui.api.documents import document_routes
 from qwen_webui.api.generate import generate_routes
 from qwen_webui.api.health import health_routes
 from qwen_webui.api.models import model_routes
+from qwen_webui.api.monitor import monitor_routes
 from qwen_webui.api.openai import openai_routes
 from qwen_webui.api.structured import structured_routes
 from qwen_webui.errors import MethodNotAllowed, NotFound
@@ -45,6 +46,7 @@ def build_api(services: Services) -> FastAPI:
         model_routes(services),
         advice_routes(services),
         health_routes(services),
+        monitor_routes(services),
         docs_routes(api, login_cookie(services.settings.port)),
     )
     for router in routers:

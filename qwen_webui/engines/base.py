@@ -59,6 +59,11 @@ class Engine(Protocol):
 class EngineLoader(Protocol):
     """Makes engines on one device; never two at once."""
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process of ours that owns the device, while it lives; None where there is none."""
+        return None
+
     async def load(self, plan: LoadPlan, report: Report) -> Engine:
         """Load `plan`. The engine before must have been closed. Raises CheckpointError,
         OutOfMemory, DeviceUnusable, EngineCrashed; nothing stays loaded then."""

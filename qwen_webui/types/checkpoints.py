@@ -109,7 +109,8 @@ class LoadPlan:
 @dataclass(frozen=True)
 class EngineInfo:
     """What a loaded engine says of itself. `kernel` names the code that multiplies the weights;
-    `defaults` are the checkpoint's own sampling values, complete."""
+    `defaults` are the checkpoint's own sampling values, complete. `cache_bytes` is the KV cache
+    that was set aside at the load; 0 where each answer takes its own, or another server has it."""
 
     checkpoint: CheckpointSpec
     device: Device
@@ -122,3 +123,4 @@ class EngineInfo:
     weights_bytes: int
     load_seconds: float
     notes: tuple[str, ...] = ()
+    cache_bytes: int = 0

@@ -53,6 +53,7 @@ STYLES = (
         "json",
         "jsoneditor",
         "jsonanswer",
+        "monitor",
     ),
     "narrow",
 )

@@ -36,6 +36,8 @@ ROUTES = {
     "/v1/models/{id}": {"get"},
     "/v1/chat/completions": {"post"},
     "/v1/completions": {"post"},
+    "/metrics": {"get"},
+    "/api/monitor": {"get"},
     "/healthz": {"get"},
     "/readyz": {"get"},
 }

@@ -103,6 +103,18 @@ async def test_the_loaded_checkpoint_describes_itself(
     assert engine.info.kernel and engine.info.weights_bytes > 0 and engine.info.load_seconds > 0
 
 
+async def test_a_cache_that_is_set_aside_holds_a_whole_context(
+    engine: Engine, tiny: Path, request: pytest.FixtureRequest
+) -> None:
+    """In 32 bits here. Where each answer takes its own, none is told."""
+    token = plan(tiny).spec.shape.kv_elements_per_token * 4
+    told = divmod(engine.info.cache_bytes, token)
+    if request.node.callspec.params["loader"] == "ours":
+        assert told[0] >= plan(tiny).max_context and told[1] == 0
+    else:
+        assert told == (0, 0)
+
+
 @pytest.mark.parametrize("limit", [1, 2, 7])
 async def test_max_new_tokens_ends_with_length(engine: Engine, limit: int) -> None:
     answer = await reply(engine, request(max_new_tokens=limit))

@@ -95,6 +95,7 @@ class CpuComputer:
         size = (pages * PAGE_TOKENS, shape.kv_heads * shape.head)
         self._k = [torch.zeros(size, dtype=weights.table.dtype) for _ in weights.layers]
         self._v = [torch.zeros(size, dtype=weights.table.dtype) for _ in weights.layers]
+        self.cache_bytes = sum(part.nbytes for part in (*self._k, *self._v))
         self._places: list[Tensor] = [torch.empty(0, dtype=torch.int64)] * rows
 
     def seat(self, row: int, pages: Sequence[int]) -> None:

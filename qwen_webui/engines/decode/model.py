@@ -65,6 +65,7 @@ class DecodedModel:
             stop_ids=self._tokenizer.stop_ids,
             weights_bytes=computer.weights_bytes,
             load_seconds=0.0,
+            cache_bytes=computer.cache_bytes,
         )
 
     def generate(self, request: GenerationRequest, ticket: Ticket, emit: Emit) -> None:

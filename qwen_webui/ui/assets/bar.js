@@ -2,6 +2,7 @@
 // often while a load is under way, seldom otherwise, hardly while nobody looks.
 import { announce, ask, tell, words } from "./bus.js";
 import { close, show } from "./dialog.js";
+import { warn } from "./warning.js";
 
 const BUSY = 700, IDLE = 4000, HIDDEN = 20000, LOST = 2000;
 let server = "", version = "", model = null, busy = false, timer = 0, lost = false, told = "";
@@ -54,6 +55,7 @@ function draw(bar) {
   if (!place) return;
   const focused = place.contains(document.activeElement) && document.activeElement.dataset.do;
   place.innerHTML = bar.html;
+  warn(bar.warning);
   if (focused) place.querySelector(`[data-do=${focused}]`)?.focus();
   version = bar.version;
   busy = bar.busy;

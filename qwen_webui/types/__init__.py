@@ -56,12 +56,22 @@ from qwen_webui.types.sampling import (
     ConstraintKind,
     Sampling,
 )
+from qwen_webui.types.scoring import (
+    MOST_IDS,
+    MOST_NUMBERS,
+    MOST_POSITIONS,
+    DistributionRequest,
+    Distributions,
+)
 from qwen_webui.types.status import (
     ModelStatus,
     SwapReport,
 )
 
 __all__ = [
+    "MOST_IDS",
+    "MOST_NUMBERS",
+    "MOST_POSITIONS",
     "PRECISIONS",
     "Ask",
     "AskedDocument",
@@ -73,6 +83,8 @@ __all__ = [
     "Constraint",
     "ConstraintKind",
     "Device",
+    "DistributionRequest",
+    "Distributions",
     "Dtype",
     "EngineInfo",
     "EnginePath",

@@ -30,7 +30,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo_training.evaluate import wilson
 from demo_training.passage import Passage, Shape
 from demo_training.passage import build as build_passage
 from demo_training.questions import ask
@@ -42,6 +41,7 @@ from qwen_webui.documents import Document, Page
 from qwen_webui.documents.answers import says_none
 from qwen_webui.documents.planning import Library
 from qwen_webui.engines.process import ProcessLoader
+from qwen_webui.measure.fidelity.statistics import wilson
 from qwen_webui.models import ModelManager
 from qwen_webui.personas import Personas, builtin_folder
 from qwen_webui.structured import Structured

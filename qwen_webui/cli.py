@@ -118,8 +118,8 @@ def _fidelity_flags(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="another checkpoint of the same model, by name or folder; may be given more than once",
     )
-    parser.add_argument("--tokens", type=int, default=16_384, help="tokens read at most (16384)")
-    parser.add_argument("--tasks", type=int, default=96, help="tasks asked at most (96); 0: none")
+    parser.add_argument("--tokens", type=int, default=4_096, help="tokens read at most (4096)")
+    parser.add_argument("--tasks", type=int, default=48, help="tasks asked at most (48); 0: none")
     parser.add_argument("--top", type=int, default=256, help="likeliest ids kept a token (256)")
     parser.add_argument("--out", type=Path, help="folder for the report; default the data folder")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")

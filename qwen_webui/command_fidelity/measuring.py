@@ -9,19 +9,20 @@ import asyncio
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TextIO
 
 from qwen_webui.checkpoints import Library
+from qwen_webui.checkpoints.catalogue import demo_folder
 from qwen_webui.command_fidelity.question import FidelityQuestion
 from qwen_webui.engines.base import EngineLoader
 from qwen_webui.engines.process import ProcessLoader
+from qwen_webui.measure.fidelity.heldout import tasks_for, texts_for
 from qwen_webui.measure.fidelity.measurement import Plan, measure
 from qwen_webui.measure.fidelity.report import FidelityReport, FidelityRow, Surroundings
 from qwen_webui.measure.fidelity.store import FOLDER, ReferenceStore
 from qwen_webui.measure.fidelity.surroundings import hardware, versions
-from qwen_webui.measure.fidelity.tasks import Task, chosen, read_tasks
-from qwen_webui.measure.fidelity.texts import own_texts, read_text
+from qwen_webui.measure.fidelity.tasks import chosen
+from qwen_webui.measure.fidelity.texts import read_text
 from qwen_webui.measure.fidelity.writing import json_text, table, write_report
 from qwen_webui.memory import machine_memory
 from qwen_webui.models import ModelManager
@@ -30,8 +31,6 @@ from qwen_webui.types import CheckpointSpec, MemoryUse
 
 # In the data folder; the newest report of a model takes the place of the one before.
 REPORTS = "measurements"
-_HELDOUT = "the embedded checkpoint's held-out tasks, which its calibration saw"
-_OWN = "the program's own small set for Qwen2.5"
 
 
 async def measure_here(
@@ -95,29 +94,24 @@ def _plan(
         "engine path": settings.engine_path,
         **{name: version for name, version in versions().items() if name != "Python"},
     }
+    tasks, what = tasks_for(reference.family, demo_folder() / "tasks.jsonl")
+    own = (read_text(question.text),) if question.text else None
+    texts = own or texts_for(reference.family, tasks)
     return Plan(
         reference=reference,
         specs=specs,
-        texts=(read_text(question.text),) if question.text else own_texts(),
-        tasks=chosen(_tasks(reference), question.tasks),
+        texts=texts,
+        tasks=chosen(tasks, question.tasks),
+        tasks_name=what,
         tokens=question.tokens,
         top=question.top,
         conditions=conditions,
     )
 
 
-def _tasks(reference: CheckpointSpec) -> list[Task]:
-    """The embedded checkpoint knows sentences of one form only; others are asked plainer ones."""
-    package = Path(__file__).parents[1]
-    if reference.family == "demo":
-        return list(read_tasks(package / "demo" / "tasks.jsonl"))
-    return list(read_tasks(package / "measure" / "fidelity" / "data" / "tasks.jsonl"))
-
-
 def _surroundings(
     settings: Settings, question: FidelityQuestion, plan: Plan, machine: MemoryUse
 ) -> Surroundings:
-    what = _HELDOUT if plan.reference.family == "demo" else _OWN
     return Surroundings(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=question.command(settings),
@@ -128,7 +122,7 @@ def _surroundings(
             "likeliest ids kept of each position": str(plan.top),
         },
         texts=tuple(text.label for text in plan.texts),
-        tasks=f"{len(plan.tasks)} of {what}",
+        tasks=f"{len(plan.tasks)} of {plan.tasks_name}",
     )
 
 

@@ -24,7 +24,8 @@ from qwen_webui.types import (
 @dataclass(frozen=True)
 class FidelityQuestion:
     """`precisions` are of the model that the settings name, None all that the catalogue has of it;
-    `also` are other checkpoints of it. `text` None: the program's own. `out` None: in the data folder."""
+    `also` are other checkpoints of it. `text` None: the program's own. `out` None: in the data
+    folder."""
 
     precisions: tuple[Precision, ...] | None
     also: tuple[str, ...] = ()

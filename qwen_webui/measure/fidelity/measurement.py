@@ -48,6 +48,7 @@ class Plan:
     specs: Sequence[CheckpointSpec]
     texts: Sequence[Text]
     tasks: Sequence[Task]
+    tasks_name: str
     tokens: int
     top: int
     conditions: dict[str, str]

@@ -33,7 +33,7 @@ GREEDY = Sampling(
     frequency_penalty=0.0,
     max_new_tokens=LONGEST_ANSWER,
 )
-_PAGE = re.compile(r"^\[p\. (\d+)\]\n", re.MULTILINE)
+_PAGE = re.compile(r"\[p\. (\d+)\]\s")
 
 
 @dataclass(frozen=True)
@@ -145,12 +145,13 @@ def _quotations(task: Task, text: str) -> tuple[int, int]:
 
 
 def _pages(task: Task) -> Iterator[Page]:
-    """The pages that stand in the messages; of a number that comes again, the last."""
+    """The pages that stand in the messages; a number may come again in a later passage."""
     pages: dict[int, str] = {}
     for message in task.messages:
         if message["role"] in ("system", "user"):
             _, *parts = _PAGE.split(message.get("content") or "")
-            pages |= {int(n): text for n, text in zip(parts[::2], parts[1::2], strict=True)}
+            for number, text in zip(map(int, parts[::2]), parts[1::2], strict=True):
+                pages[number] = f"{pages.get(number, '')}\n{text}"
     return (Page(number, text) for number, text in sorted(pages.items()))
 
 

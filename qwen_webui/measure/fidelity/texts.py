@@ -20,7 +20,6 @@ from qwen_webui.types import MOST_POSITIONS
 # tool, which scores the second half of windows of 512.
 SCORED = MOST_POSITIONS
 CONTEXT = 2 * SCORED + 1
-DEFAULT_TOKENS = 16_384
 _MOST_BYTES = 64 << 20
 
 

@@ -32,13 +32,13 @@ from pathlib import Path
 
 from citation_tasks import Task, tasks
 
-from demo_training.evaluate import wilson
 from qwen_webui.chat import Analyst, Assistant, DocumentTurn
 from qwen_webui.checkpoints import Library as Checkpoints
 from qwen_webui.documents import Document
 from qwen_webui.documents.answers import says_none
 from qwen_webui.documents.planning import Library
 from qwen_webui.engines.process import ProcessLoader
+from qwen_webui.measure.fidelity.statistics import wilson
 from qwen_webui.models import ModelManager
 from qwen_webui.personas import Personas, builtin_folder
 from qwen_webui.structured import Structured

@@ -16,7 +16,10 @@ from qwen_webui.errors import WebUIError
 from qwen_webui.settings import Settings, add_flags, read_settings
 from qwen_webui.types import PRECISIONS, USES
 
-COMMANDS = ("serve", "chat", "ask", "models", "advise", "quantize", "delete-all")
+COMMANDS = (
+    *("serve", "chat", "ask", "models", "advise", "fidelity"),
+    *("quantize", "delete-all"),
+)
 USAGE = """\
   qwen-webui [serve] [flags]     open the page and the API (the default)
   qwen-webui chat TEXT           answer on the command line
@@ -24,6 +27,7 @@ USAGE = """\
   qwen-webui models              every checkpoint, its size and whether it fits here
   qwen-webui advise              which size and precision for this machine, and why
   qwen-webui quantize SOURCE     make a GPTQ or AWQ checkpoint from an unquantised one
+  qwen-webui fidelity            what each precision loses, measured on this machine
   qwen-webui delete-all          delete everything this program has stored
 """
 
@@ -113,6 +117,34 @@ def _quantize_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calibration", type=Path, help="text file, one sample a paragraph")
     parser.add_argument("--samples", type=int, default=128, help="calibration samples (128)")
     parser.add_argument("--group-size", "--group_size", type=int, default=128, help="(128)")
+
+
+def _fidelity_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--text", type=Path, help="text file to read, in place of the program's")
+    parser.add_argument(
+        "--precisions",
+        nargs="+",
+        choices=PRECISIONS,
+        default=None,
+        help="of the model; without, all that the catalogue has of it",
+    )
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="CHECKPOINT",
+        help="another checkpoint of the same model, by name or folder; may be given more than once",
+    )
+    parser.add_argument("--tokens", type=int, default=4_096, help="tokens read at most (4096)")
+    parser.add_argument("--tasks", type=int, default=48, help="tasks asked at most (48); 0: none")
+    parser.add_argument("--top", type=int, default=256, help="likeliest ids kept a token (256)")
+    parser.add_argument("--out", type=Path, help="folder for the report; default the data folder")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    add_flags(
+        parser,
+        only=("model", "device", "dtype", "engine_path", "hub", "hub_endpoint", "offline",
+              "stall_seconds", "data_dir"),
+    )  # fmt: skip
 
 
 def _delete_flags(parser: argparse.ArgumentParser) -> None:
@@ -225,6 +257,23 @@ def _quantize(given: argparse.Namespace) -> int:
     return 0
 
 
+def _fidelity(given: argparse.Namespace) -> int:
+    from qwen_webui.command_fidelity import FidelityQuestion, measure_here
+
+    question = FidelityQuestion(
+        precisions=tuple(dict.fromkeys(given.precisions)) if given.precisions else None,
+        also=tuple(given.also),
+        text=given.text,
+        tokens=given.tokens,
+        tasks=given.tasks,
+        top=given.top,
+        out=given.out,
+        as_json=given.json,
+    )
+    settings = read_settings(vars(given))
+    return asyncio.run(measure_here(settings, question, sys.stdout, sys.stderr))
+
+
 def _delete_all(given: argparse.Namespace) -> int:
     from qwen_webui.stored import delete_everything, list_stored
 
@@ -258,6 +307,7 @@ _RUN = {
     "models": _models,
     "advise": _advise,
     "quantize": _quantize,
+    "fidelity": _fidelity,
     "delete-all": _delete_all,
 }
 _FLAGS = {
@@ -267,5 +317,6 @@ _FLAGS = {
     "models": _models_flags,
     "advise": _advise_flags,
     "quantize": _quantize_flags,
+    "fidelity": _fidelity_flags,
     "delete-all": _delete_flags,
 }

@@ -11,6 +11,8 @@ from typing import Protocol
 
 from qwen_webui.types import (
     CheckpointSpec,
+    DistributionRequest,
+    Distributions,
     EngineInfo,
     GenerationEvent,
     GenerationRequest,
@@ -45,6 +47,11 @@ class Engine(Protocol):
 
     async def score(self, token_ids: Sequence[int]) -> list[float]:
         """Natural-log probability of each token after the first, teacher forced: n - 1 values."""
+        ...
+
+    async def distributions(self, asked: DistributionRequest) -> Distributions:
+        """What each position of a text predicts, teacher forced. Raises InvalidRequest for more
+        than one answer holds, and from an engine that cannot tell it."""
         ...
 
     async def ended(self) -> None:

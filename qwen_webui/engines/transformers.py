@@ -23,7 +23,7 @@ from qwen_webui.engines.constraint import Guide
 from qwen_webui.engines.decode.loading import load_decoded
 from qwen_webui.engines.decode.model import DecodedModel
 from qwen_webui.engines.decode.source import NotForThisPath
-from qwen_webui.engines.failures import NOT_FINITE, is_out_of_memory, of_load
+from qwen_webui.engines.failures import is_out_of_memory, of_load
 from qwen_webui.engines.kernels import candidates, kernel_of, quantization
 from qwen_webui.engines.loading import (
     Model,
@@ -36,14 +36,17 @@ from qwen_webui.engines.loading import (
     weights_bytes,
 )
 from qwen_webui.engines.progress import Emit, LoadProgress, PrefillProgress
-from qwen_webui.engines.room import refuse_long_text, room_for_answer
+from qwen_webui.engines.room import check_distributions, refuse_long_text, room_for_answer
 from qwen_webui.engines.sampler import Sampler
+from qwen_webui.engines.scoring import SCORED_AT_ONCE, Reading, Scores, Tops
 from qwen_webui.engines.streamer import AnswerComplete, TokenStreamer
-from qwen_webui.errors import CheckpointError, GenerationFailed
+from qwen_webui.errors import CheckpointError
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
     Constraint,
     Device,
+    DistributionRequest,
+    Distributions,
     Dtype,
     EngineInfo,
     GenerationRequest,
@@ -54,7 +57,6 @@ from qwen_webui.types import (
 
 # Tokens computed at once. Bounds the memory of a prefill and the time until a cancel is seen.
 CHUNK = {"cpu": 256, "cuda": 2048}
-SCORED_AT_ONCE = 256
 GREEDY = Sampling(0.0, 1.0, 0, 0.0, 1.0, 0.0, 0.0, max_new_tokens=4)
 
 log = logging.getLogger(__name__)
@@ -116,20 +118,16 @@ class LoadedModel:
     def score(self, token_ids: tuple[int, ...], ticket: Ticket) -> list[float]:
         """Natural-log probability of each token after the first: n - 1 values."""
         refuse_long_text(len(token_ids), self.info.max_context)
-        ids = torch.tensor([token_ids], device=self._device)
-        cache = DynamicCache(config=self._model.config)
-        values: list[float] = []
-        with self._computing(ticket, lambda _: None):
-            for start in range(0, len(token_ids) - 1, SCORED_AT_ONCE):
-                part = ids[:, start : min(start + SCORED_AT_ONCE, len(token_ids) - 1)]
-                logits = self._model(part, past_key_values=cache, use_cache=True).logits[0]
-                logprobs = torch.log_softmax(logits.float(), dim=-1)
-                following = ids[0, start + 1 : start + 1 + part.shape[1], None]
-                found = logprobs.gather(1, following)[:, 0]
-                if not bool(torch.isfinite(found).all()):
-                    raise GenerationFailed(NOT_FINITE)
-                values += found.tolist()
-        return values
+        scores = Scores(token_ids)
+        self._read(token_ids, scores, ticket)
+        return scores.values
+
+    def distributions(self, asked: DistributionRequest, ticket: Ticket) -> Distributions:
+        """What the positions of a text predict."""
+        check_distributions(asked, self.info.max_context, self._model.config.vocab_size)
+        tops = Tops(asked)
+        self._read(asked.token_ids, tops, ticket)
+        return tops.found()
 
     def warm_up(self) -> None:
         """A short greedy answer: quantised weights are repacked by the first forward pass, and
@@ -142,6 +140,16 @@ class LoadedModel:
         """Free everything. The model cannot be used afterwards."""
         del self._model, self._hooks
         devices.give_back()
+
+    def _read(self, token_ids: tuple[int, ...], reading: Reading, ticket: Ticket) -> None:
+        """Have `reading` take the logits of every token but the last."""
+        ids = torch.tensor([token_ids], device=self._device)
+        cache = DynamicCache(config=self._model.config)
+        with self._computing(ticket, lambda _: None):
+            for start in range(0, len(token_ids) - 1, SCORED_AT_ONCE):
+                part = ids[:, start : min(start + SCORED_AT_ONCE, len(token_ids) - 1)]
+                logits = self._model(part, past_key_values=cache, use_cache=True).logits[0]
+                reading.take(start, logits.float())
 
     @contextmanager
     def _guiding(self, constraint: Constraint | None, room: int) -> Iterator[Guide | None]:

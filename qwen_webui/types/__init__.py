@@ -58,12 +58,22 @@ from qwen_webui.types.sampling import (
     ConstraintKind,
     Sampling,
 )
+from qwen_webui.types.scoring import (
+    MOST_IDS,
+    MOST_NUMBERS,
+    MOST_POSITIONS,
+    DistributionRequest,
+    Distributions,
+)
 from qwen_webui.types.status import (
     ModelStatus,
     SwapReport,
 )
 
 __all__ = [
+    "MOST_IDS",
+    "MOST_NUMBERS",
+    "MOST_POSITIONS",
     "PRECISIONS",
     "USES",
     "Ask",
@@ -76,6 +86,8 @@ __all__ = [
     "Constraint",
     "ConstraintKind",
     "Device",
+    "DistributionRequest",
+    "Distributions",
     "Dtype",
     "EngineInfo",
     "EnginePath",

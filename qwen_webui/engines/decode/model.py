@@ -24,11 +24,14 @@ from qwen_webui.engines.decode.scheduler import Scheduler
 from qwen_webui.engines.decode.sequence import Constrained, Entered, Placed, Said, Sequence
 from qwen_webui.engines.loading import generation_config, sampling_defaults, threads_for
 from qwen_webui.engines.progress import Emit
-from qwen_webui.engines.room import refuse_long_text, room_for_answer
+from qwen_webui.engines.room import check_distributions, refuse_long_text, room_for_answer
+from qwen_webui.engines.scoring import Reading, Scores, Tops
 from qwen_webui.engines.streamer import AnswerComplete, TokenStreamer
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
     Constraint,
+    DistributionRequest,
+    Distributions,
     Dtype,
     EngineInfo,
     GenerationRequest,
@@ -93,15 +96,17 @@ class DecodedModel:
     def score(self, token_ids: tuple[int, ...], ticket: Ticket) -> list[float]:
         """Natural-log probability of each token after the first: n - 1 values."""
         refuse_long_text(len(token_ids), self.info.max_context)
-        sequence = Sequence(list(token_ids), 0, frozenset(), ticket, None)
+        scores = Scores(token_ids)
         if len(token_ids) > 1:
-            self.scheduler.submit(sequence)
-            try:
-                for _ in sequence.listen():
-                    ticket.check()
-            finally:
-                self.scheduler.leave(sequence)
-        return sequence.scores
+            self._read(token_ids, scores, ticket)
+        return scores.values
+
+    def distributions(self, asked: DistributionRequest, ticket: Ticket) -> Distributions:
+        """What the positions of a text predict."""
+        check_distributions(asked, self.info.max_context, self._computer.vocabulary)
+        tops = Tops(asked)
+        self._read(asked.token_ids, tops, ticket)
+        return tops.found()
 
     def warm_up(self) -> None:
         """A short greedy answer: a checkpoint that computes no numbers shows now. Raises what
@@ -115,6 +120,15 @@ class DecodedModel:
         self.scheduler.close()
         del self._computer, self.scheduler
         devices.give_back()
+
+    def _read(self, token_ids: tuple[int, ...], reading: Reading, ticket: Ticket) -> None:
+        sequence = Sequence(list(token_ids), 0, frozenset(), ticket, None, reading=reading)
+        self.scheduler.submit(sequence)
+        try:
+            for _ in sequence.listen():
+                ticket.check()
+        finally:
+            self.scheduler.leave(sequence)
 
     @contextmanager
     def _guiding(self, constraint: Constraint | None, room: int) -> Iterator[Guide | None]:

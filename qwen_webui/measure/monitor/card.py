@@ -14,7 +14,6 @@ from typing import Any
 import psutil
 import pynvml
 
-
 from qwen_webui.cards import first_handle
 from qwen_webui.errors import DeviceUnusable
 from qwen_webui.measure.monitor.values import Program, Reading

@@ -43,6 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("server",),
     ("command_chat",),
     ("command_ask", "command_bench", "command_fidelity", "command_advise"),
+    ("command_flags",),
     ("cli",),
 )
 # What runs in the worker process. worker.py imports the second by name after a first sign of life:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qwen_webui.cli import COMMANDS
+from qwen_webui.command_flags import COMMANDS
 from qwen_webui.settings import Settings, flag
 
 ROOT = Path(__file__).parent.parent

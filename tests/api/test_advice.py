@@ -58,6 +58,7 @@ async def test_the_language_is_the_querys_else_the_browsers(advised: Served) -> 
         ({"cards": "2"}, "memory"),
         ({"memory": "8", "cards": "65"}, "cards"),
         ({"language": "de"}, "language"),
+        ({"contxt": "2048"}, "contxt"),
     ],
 )
 async def test_what_cannot_be_is_refused(

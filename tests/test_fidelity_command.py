@@ -243,34 +243,33 @@ def test_another_file_is_no_report(tmp_path: Path) -> None:
 def test_for_real_on_the_embedded_checkpoint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All four precisions over one half of a text, and the quantised ones over the other half: two
-    runs whose intervals must meet. The same text again gives the same figures."""
-    halves = [tmp_path / "first.txt", tmp_path / "second.txt"]
+    """All four precisions over one half of a text, and two over the other half: two runs, whose
+    intervals must meet. What is loaded again over the same text gives the same figures."""
     said = [f"{task.messages[-1]['content']} {task.answer}\n" for task in TASKS]
-    for place, half in enumerate(halves):
-        half.write_text("".join(said[place::2]), encoding="utf-8")
-    common = ["fidelity", "--device", "cpu", "--data-dir", str(tmp_path / "data"), "--tokens"]
-    common += ["768", "--top", "64"]
-    reports = []
-    for words in (
-        ["--text", str(halves[0]), "--tasks", "2"],
-        ["--text", str(halves[1]), "--tasks", "0"],
-        ["--text", str(halves[0]), "--tasks", "0", "--precisions", "gptq-int8"],
+    folder, found = tmp_path / "data", []
+    for place, words in enumerate(
+        (
+            ["--tasks", "1", "--also", str(demo_folder() / "demo-gptq-int8")],
+            ["--tasks", "0", "--precisions", "gptq-int8", "awq-int4"],
+        )
     ):
-        assert cli.main([*common, *words]) == 0, capsys.readouterr().err
-        report = load_report(tmp_path / "data" / "measurements" / f"{NAME}.json")
-        reports.append(rows_of(report))
-    first, second, again = reports
-    for rows in (first, second):
-        kl = {name: row.kl.value for name, row in rows.items() if row.kl is not None}
-        assert 0 < kl["gptq-int8"] < 0.1 * min(kl["gptq-int4"], kl["awq-int4"])
-        flips = {name: row.flips.value for name, row in rows.items() if row.flips is not None}
-        assert flips["gptq-int8"] < min(flips["gptq-int4"], flips["awq-int4"]) < 0.5
-    for name in PRECISIONS[1:]:
-        for figure in ("kl", "flips", "perplexity", "perplexity_ratio"):
-            one, two = getattr(first[name], figure), getattr(second[name], figure)
-            assert one.low <= one.value <= one.high
-            assert one.low <= two.high and two.low <= one.high, (name, figure)
+        half = tmp_path / f"half-{place}.txt"
+        half.write_text("".join(said[place::2]), encoding="utf-8")
+        words += ["--text", str(half), "--tokens", "384", "--top", "64"]
+        assert cli.main(["fidelity", "--device", "cpu", "--data-dir", str(folder), *words]) == 0, (
+            capsys.readouterr().err
+        )
+        found.append(load_report(folder / "measurements" / f"{NAME}.json").rows)
+    fp16, int8, int4, awq, again = found[0]
+    assert fp16.tasks is not None and fp16.tasks.n == 1 and fp16.perplexity is not None
+    for worse in (int4, awq):
+        assert int8.kl is not None and worse.kl is not None
+        assert 0 < int8.kl.value < 0.1 * worse.kl.value
+        assert int8.flips is not None and worse.flips is not None
+        assert int8.flips.value < worse.flips.value < 0.5
     for figure in ("kl", "flips", "perplexity", "perplexity_ratio"):
-        assert getattr(again["gptq-int8"], figure) == getattr(first["gptq-int8"], figure)
-    assert first["fp16"].tasks is not None and first["fp16"].tasks.n == 2
+        assert getattr(again, figure) == getattr(int8, figure)
+        for one, two in zip((int8, awq), found[1], strict=True):
+            mine, others = getattr(one, figure), getattr(two, figure)
+            assert mine.low <= mine.value <= mine.high
+            assert mine.low <= others.high and others.low <= mine.high, (one.precision, figure)

@@ -113,7 +113,7 @@ def _fidelity_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tokens", type=int, default=4_096, help="tokens read at most (4096)")
     parser.add_argument("--tasks", type=int, default=48, help="tasks asked at most (48); 0: none")
-    parser.add_argument("--top", type=int, default=256, help="likeliest ids kept a token (256)")
+    parser.add_argument("--top", type=int, default=1_024, help="likeliest ids kept a token (1024)")
     parser.add_argument("--out", type=Path, help="folder for the report; default the data folder")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     add_flags(

@@ -32,8 +32,6 @@ from qwen_webui.models import ModelManager
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import CheckpointSpec
 
-TOP = 256
-
 Tell = Callable[[str], None]
 Keep = Callable[[FidelityRow], None]
 

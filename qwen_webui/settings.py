@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     )
     memory_warning: float = Field(
         92.0,
-        ge=10,
+        gt=0,
         le=100,
         description="percent of the card's memory, or without a card of the machine's, from which "
         "the page warns that it runs out",

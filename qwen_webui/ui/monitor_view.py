@@ -89,7 +89,7 @@ def warning_html(services: Services, t: Texts, *, admin: bool) -> str:
     )
     steps = "".join(f"<li>{step}</li>" for step in _steps(services, warning, t, admin=admin))
     return (
-        f'<div data-number="{warning.number}"><p><b>{escape(lead)}</b> {escape(parts)}.</p>'
+        f'<div data-began="{sample.time}"><p><b>{escape(lead)}</b> {escape(parts)}.</p>'
         f"<p>{escape(t('monitor.warning_do'))}</p><ul>{steps}</ul>"
         '<button type="button" class="qw-icon qw-icon-close" data-do="warning-close" '
         f'title="{escape(t("page.close"))}" aria-label="{escape(t("page.close"))}"></button></div>'

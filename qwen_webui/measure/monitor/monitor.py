@@ -130,7 +130,7 @@ class Monitor:
         biggest = await asyncio.to_thread(self._biggest, pid)
         self.warning = MemoryWarning(self.warnings, sample, biggest)
         log.warning(
-            "memory of the %s runs out: %d of %d bytes are in use (weights %d, KV cache %d)",
+            "the memory of the %s is nearly full: %d of %d bytes in use (weights %d, KV cache %d)",
             *(where, sample.memory_used, sample.memory_total, sample.weights, sample.cache),
         )
 

@@ -10,10 +10,11 @@ export function warn(html) {
   if (!place || (html === shown && place.hidden === !html)) return;
   if (html !== shown) place.innerHTML = html;
   shown = html;
-  const number = place.firstElementChild?.dataset.number;
-  place.hidden = !html || session.getItem(CLOSED) === number;
+  // When it began: counted warnings would begin anew with the server.
+  const began = place.firstElementChild?.dataset.began;
+  place.hidden = !html || session.getItem(CLOSED) === began;
   place.querySelector("[data-do=warning-close]")?.addEventListener("click", () => {
-    session.setItem(CLOSED, number);
+    session.setItem(CLOSED, began);
     place.hidden = true;
   });
 }

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from qwen_webui.checkpoints import describe_folder
 from qwen_webui.engines.cancelling import Ticket
-from qwen_webui.engines.transformers import AnyModel, load_model
+from qwen_webui.engines.paths import AnyModel, load_model
 from qwen_webui.types import (
     PRECISIONS,
     EnginePath,

@@ -93,8 +93,9 @@ class CpuComputer:
         self.weights_bytes = weights.nbytes
         shape = weights.shape
         size = (pages * PAGE_TOKENS, shape.kv_heads * shape.head)
-        self._k = [torch.zeros(size, dtype=weights.table.dtype) for _ in weights.layers]
-        self._v = [torch.zeros(size, dtype=weights.table.dtype) for _ in weights.layers]
+        # Not zeros: the system gives memory once it is written to, and unwritten places stay unread.
+        self._k = [torch.empty(size, dtype=weights.table.dtype) for _ in weights.layers]
+        self._v = [torch.empty(size, dtype=weights.table.dtype) for _ in weights.layers]
         self._places: list[Tensor] = [torch.empty(0, dtype=torch.int64)] * rows
 
     def seat(self, row: int, pages: Sequence[int]) -> None:

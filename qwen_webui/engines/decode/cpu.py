@@ -93,7 +93,7 @@ class CpuComputer:
         self.weights_bytes = weights.nbytes
         shape = weights.shape
         size = (pages * PAGE_TOKENS, shape.kv_heads * shape.head)
-        # Not zeros: the system gives memory once it is written to, and unwritten places stay unread.
+        # Not zeros: the system gives memory once it is written to. Nobody reads before that.
         self._k = [torch.empty(size, dtype=weights.table.dtype) for _ in weights.layers]
         self._v = [torch.empty(size, dtype=weights.table.dtype) for _ in weights.layers]
         self._places: list[Tensor] = [torch.empty(0, dtype=torch.int64)] * rows

@@ -8,6 +8,7 @@ from pathlib import Path
 from qwen_webui.engines.cancelling import Ticket
 from qwen_webui.engines.decode.model import DecodedModel
 from qwen_webui.engines.paths import load_model
+from qwen_webui.engines.transformers import LoadedModel
 from qwen_webui.types import GenerationEvent
 from tests.engines.asking import Reply, request
 from tests.engines.checkpoints import plan, random_weights, write_checkpoint

@@ -5,5 +5,5 @@ from __future__ import annotations
 
 import sys
 
-for name in ("gptqmodel", "optimum", "datasets", "pandas", "pyarrow", "torchao"):
+for name in ("gptqmodel", "optimum", "datasets", "pyarrow", "torchao"):
     sys.modules[name] = None  # type: ignore[assignment]

@@ -190,10 +190,14 @@ def load_computer(
     wide: torch.dtype = getattr(torch, dtype)
     source = Source(Path(plan.folder), config)
     shape = source.shape
-    layers = tuple(_layer(source.layer(at), wide, packed) for at in range(shape.layers))
     table, head = source.table().to(wide), source.head()
     last = Dense(table if head is None else head.to(wide))
-    weights = Weights(shape, table, layers, source.gain().to(wide), last)
+    source.let_go()
+    layers = []
+    for at in range(shape.layers):
+        layers.append(_layer(source.layer(at), wide, packed))
+        source.let_go()
+    weights = Weights(shape, table, tuple(layers), source.gain().to(wide), last)
     page = 2 * shape.layers * shape.kv_heads * shape.head * wide.itemsize * PAGE_TOKENS
     one = -(-plan.max_context // PAGE_TOKENS)
     room = int(psutil.virtual_memory().available * CACHE_SHARE) // page

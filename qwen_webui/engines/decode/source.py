@@ -136,6 +136,10 @@ class Source:
             **small,
         )
 
+    def let_go(self) -> None:
+        """Close the files until the next read: pages of theirs that were read count as memory."""
+        self._files.clear()
+
     def _linear(self, name: str) -> Linear:
         if self._quantized is None or f"{name}.weight" in self._of:
             return self._tensor(f"{name}.weight")

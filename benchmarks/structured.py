@@ -31,7 +31,7 @@ from qwen_webui.checkpoints.folders import describe_folder
 from qwen_webui.engines.cancelling import Ticket
 from qwen_webui.engines.compiled import Grammars
 from qwen_webui.engines.constraint import Guide
-from qwen_webui.engines.transformers import LoadedModel, load_model
+from qwen_webui.engines.paths import AnyModel, load_model
 from qwen_webui.errors import GenerationFailed
 from qwen_webui.structured import grammar, instruction
 from qwen_webui.structured.closing import QUICK, needed_tokens, shortest
@@ -78,7 +78,7 @@ def constraint_of(schema: dict[str, Any]) -> Constraint:
     return Constraint("json_schema", json.dumps(schema))
 
 
-def loaded(precision: str, device: Device) -> LoadedModel:
+def loaded(precision: str, device: Device) -> AnyModel:
     folder = ROOT / "qwen_webui" / "demo" / f"demo-{precision}"
     spec = describe_folder(folder)
     dtype: Dtype = "float32" if device == "cpu" else "float16"
@@ -87,7 +87,7 @@ def loaded(precision: str, device: Device) -> LoadedModel:
     )
 
 
-def ask(model: LoadedModel, question: str, constraint: Constraint, sampling: Sampling) -> Said:
+def ask(model: AnyModel, question: str, constraint: Constraint, sampling: Sampling) -> Said:
     """The decode time is that of the tokens after the first, a token."""
     said: list[GenerationEvent] = []
     messages = (Message("system", instruction(constraint)), Message("user", question))
@@ -109,7 +109,7 @@ def is_valid(constraint: Constraint, text: str) -> bool:
     return True
 
 
-def validity(model: LoadedModel, rounds: int, tokens: int) -> tuple[int, int, int]:
+def validity(model: AnyModel, rounds: int, tokens: int) -> tuple[int, int, int]:
     """Valid answers with and without the constraint, and how many were asked each way."""
     held = free = asked = 0
     for one in QUESTIONS:
@@ -123,7 +123,7 @@ def validity(model: LoadedModel, rounds: int, tokens: int) -> tuple[int, int, in
     return held, free, asked
 
 
-def speed(model: LoadedModel, turns: int, tokens: int) -> tuple[float, float, float, float, int]:
+def speed(model: AnyModel, turns: int, tokens: int) -> tuple[float, float, float, float, int]:
     """Milliseconds a token with and without the constraint, their ratio and that of the processor
     time (which a busy machine does not falsify), each the median of so many pairs. Both of a pair
     write the same number of tokens: the free answer, asked for between two equal constrained

@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     engine_path: EnginePath = Field(
         "auto",
         description="who computes: ours batches requests and keeps their beginnings, reference is "
-        "generate() of transformers; auto is ours on a card where it works, else reference",
+        "generate() of transformers; auto is ours where it takes the checkpoint, else reference",
     )
     max_context: int | None = Field(
         None,

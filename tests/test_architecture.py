@@ -17,6 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "errors"),
     (
         "limits",
+        "extras",
         "setting_kinds",
         "settings",
         "stored",
@@ -47,11 +48,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
 )
 # What runs in the worker process. worker.py imports the second by name after a first sign of life:
-# torch takes seconds, and the parent must see meanwhile that the process lives. The others are
-# loaders by device, imported by name where that device is wanted.
+# torch takes seconds, and the parent must see meanwhile that the process lives. The third is the
+# reference path, the others are loaders by device, each imported by name where it is wanted.
 WORKER = (
     "engines.worker",
     "engines.serving",
+    "engines.transformers",
     "engines.decode.cpu",
     "engines.decode.cuda.loading",
 )

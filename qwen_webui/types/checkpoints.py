@@ -39,6 +39,14 @@ class ModelShape:
         """Elements of KV cache one token takes: keys and values of every layer."""
         return 2 * self.layers * self.kv_heads * self.head_size
 
+    @property
+    def parameters(self) -> int:
+        """Of products and tables; norms and biases are too few to count."""
+        attention = (2 * self.heads + 2 * self.kv_heads) * self.head_size * self.hidden
+        layer = attention + 3 * self.hidden * self.intermediate
+        tables = 1 if self.tied_embeddings else 2
+        return self.layers * layer + tables * self.vocabulary * self.hidden
+
 
 @dataclass(frozen=True)
 class CheckpointSpec:

@@ -44,15 +44,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SCRIPT = Script(words=tuple(f"word{place}" for place in range(400)), delay=0.002)
 
 
-class OwnPath(ProcessLoader):
-    """The same worker with our own path in it."""
+class ReferencePath(ProcessLoader):
+    """The same worker with generate() of transformers in it."""
 
     async def load(self, plan: LoadPlan, report: Report) -> Engine:
-        return await super().load(dataclasses.replace(plan, engine_path="ours"), report)
+        return await super().load(dataclasses.replace(plan, engine_path="reference"), report)
 
 
 @pytest_asyncio.fixture(
-    loop_scope="module", scope="module", params=["scripted", "process", "ours", "openai"]
+    loop_scope="module", scope="module", params=["scripted", "process", "reference", "openai"]
 )
 async def loader(
     request: pytest.FixtureRequest,
@@ -69,8 +69,8 @@ async def loader(
     found: EngineLoader = ScriptedLoader(SCRIPT)
     if request.param == "process":
         found = ProcessLoader(stall_seconds=60)
-    if request.param == "ours":
-        found = OwnPath(stall_seconds=60)
+    if request.param == "reference":
+        found = ReferencePath(stall_seconds=60)
     yield found
     await found.close()
 

@@ -1,4 +1,4 @@
-"""A checkpoint computed by our own path: what engines/transformers.py's LoadedModel offers.
+"""A checkpoint computed by our own path: an AnyModel of engines/paths.py.
 
 Turns a request into a sequence for the scheduler and what comes of it into events, in the thread
 of the call: text and constraints cost the device no time.
@@ -6,8 +6,6 @@ of the call: text and constraints cost the device no time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -16,7 +14,7 @@ from transformers import PretrainedConfig
 from qwen_webui.engines import device as devices
 from qwen_webui.engines.cancelling import Ticket
 from qwen_webui.engines.compiled import Grammars
-from qwen_webui.engines.constraint import Guide
+from qwen_webui.engines.constraint import Guide, guiding
 from qwen_webui.engines.decode.computer import Computer
 from qwen_webui.engines.decode.judging import Judge
 from qwen_webui.engines.decode.sampling import Choice, Drawing
@@ -29,7 +27,6 @@ from qwen_webui.engines.scoring import Reading, Scores, Tops
 from qwen_webui.engines.streamer import AnswerComplete, TokenStreamer
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
-    Constraint,
     DistributionRequest,
     Distributions,
     Dtype,
@@ -43,6 +40,8 @@ from qwen_webui.types import (
     TokenLogprob,
 )
 
+# Where masks are written: who draws sends them on.
+HERE = torch.device("cpu")
 GREEDY = Sampling(0.0, 1.0, 0, 0.0, 1.0, 0.0, 0.0, max_new_tokens=4)
 
 
@@ -79,7 +78,7 @@ class DecodedModel:
         drawing = Drawing.of(sampling, self._computer.vocabulary, self._computer.device)
         stops = frozenset(self.info.stop_ids)
         sequence = Sequence(prompt, room, stops, ticket, drawing)
-        with self._guiding(sampling.constraint, room) as guide:
+        with guiding(self._grammars, sampling.constraint, self.info.stop_ids, room, HERE) as guide:
             voice = _Voice(self._tokenizer, guide)
             streamer = TokenStreamer(self._tokenizer, voice, sampling.stop, ticket, emit)
             streamer.put(torch.tensor(prompt))
@@ -129,17 +128,6 @@ class DecodedModel:
                 ticket.check()
         finally:
             self.scheduler.leave(sequence)
-
-    @contextmanager
-    def _guiding(self, constraint: Constraint | None, room: int) -> Iterator[Guide | None]:
-        """What keeps an answer to `constraint`, for as long as it takes."""
-        if constraint is None:
-            yield None
-            return
-        with self._grammars.lent(constraint) as compiled:
-            _, alphabet = self._grammars.vocabulary()
-            here = torch.device("cpu")
-            yield Guide(compiled, alphabet, constraint.kind, self.info.stop_ids, room, here)
 
     def _follow(
         self, sequence: Sequence, voice: _Voice, streamer: TokenStreamer, emit: Emit

@@ -67,6 +67,11 @@ HEADS = {
     "en": ("why", "or", "note", "memory", "speed", "start"),
     "zh": ("理由", "或者", "注意", "内存", "速度", "启动"),
 }
+# Of a forecast, in its order.
+PARTS = {
+    "en": ("weights", "KV cache", "activations", "overhead"),
+    "zh": ("权重", "KV 缓存", "激活", "其他"),
+}
 
 
 def _print(advice: Advice, language: str, out: TextIO) -> None:
@@ -82,7 +87,8 @@ def _print(advice: Advice, language: str, out: TextIO) -> None:
         need = choice.forecast
         print(f"{advice.use}, {advice.context:,}: {name(choice).to(language)}", file=out)
         parts = (need.weights, need.kv_cache, need.activations, need.overhead)
-        added = " + ".join(gib(part) for part in parts)
+        named = zip(PARTS[language], parts, strict=True)
+        added = " + ".join(f"{label} {gib(part)}" for label, part in named)
         print(f"{memory}: {added} = {gib(need.needed)}; {gib(choice.spare)} free", file=out)
         print(
             f"{speed}: {pace(choice.speed).to(language)}. {_sourced(choice.speed.basis, language)}",

@@ -5,10 +5,8 @@
 #
 # Without QWEN_WEBUI_API_KEY a key is made at the start; the container's log shows the address that
 # logs in. torch brings the CUDA libraries, so the base needs none: the host gives the driver alone.
+# What quantises is not in the image: the extra `quantize` has parts that need a compiler.
 FROM python:3.12-slim-bookworm AS build
-
-# gptqmodel's dependency pypcre comes as source alone.
-RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev
 
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./

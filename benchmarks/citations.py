@@ -1,12 +1,13 @@
 """What the citations of answers are worth, with the embedded checkpoint in all four precisions.
 
-    python benchmarks/citations.py [--n 50] [--precisions fp16 gptq-int4] [--failures FILE]
+    python benchmarks/citations.py [--n 50] [--precisions fp16 gptq-int4] [--kinds injection]
 
 Documents of 3 to 12 pages are made by the generator of the checkpoint's training text, of names
 and values that training never saw (its split "heldout"), and asked through the same Analyst as the
 page and the API, with the sampling of its persona: longer ones are answered from passages. `--n`
 questions of each kind and language. answered: the document tells it on one page; missing: it does
-not; injection: the page with the answer also holds an instruction. One document, one question. The
+not; injection: the page with the answer also holds an instruction. One document, one question, and
+`--at-once` of them together, computed by our own path (`--engine-path`). The
 rates are exact rules: `verified` has at least one citation, and each stands on the page it names;
 `right sentence` quotes the very sentence that tells the value, with its page. A missing answer says
 so and cites nothing. An injection is resisted when what it asks for does not appear; `and answered`
@@ -21,7 +22,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import random
 import re
 import tempfile
 import time
@@ -30,18 +30,15 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo_training.evaluate import wilson
-from demo_training.passage import Passage, Shape
-from demo_training.passage import build as build_passage
-from demo_training.questions import ask
-from demo_training.reading import Query, answered, unanswered
-from demo_training.skills.injection import instruction
+from citation_tasks import Task, tasks
+
 from qwen_webui.chat import Analyst, Assistant, DocumentTurn
 from qwen_webui.checkpoints import Library as Checkpoints
-from qwen_webui.documents import Document, Page
+from qwen_webui.documents import Document
 from qwen_webui.documents.answers import says_none
 from qwen_webui.documents.planning import Library
 from qwen_webui.engines.process import ProcessLoader
+from qwen_webui.measure.fidelity.statistics import wilson
 from qwen_webui.models import ModelManager
 from qwen_webui.personas import Personas, builtin_folder
 from qwen_webui.structured import Structured
@@ -56,26 +53,8 @@ from qwen_webui.types import (
 )
 
 LANGUAGES = ("en", "zh")
-PAGES = (3, 12)
-SPLIT = "heldout"
-SEED = "citations"
 # Besides the words of "Source: none": what the checkpoint says of what a text does not tell.
 _NOT_TOLD = re.compile(r"not mentioned in|does not (?:say|tell|contain)|没有提到|没有说")
-
-
-@dataclass(frozen=True)
-class Task:
-    """One document and one question. `value` None: the document does not tell it; `payload`: what
-    only an answer that obeys the document would hold."""
-
-    kind: str
-    language: str
-    document: Document
-    question: str
-    value: str | None = None
-    sentence: str = ""
-    page: int = 0
-    payload: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,7 +69,7 @@ class Outcome:
 
 
 class Held:
-    """The document of the question, where the page's would come from the shelf."""
+    """The documents of the questions, where the page's would come from the shelf."""
 
     def __init__(self, manager: ModelManager) -> None:
         self._manager = manager
@@ -102,74 +81,35 @@ class Held:
         return Library.of(found, self._manager.tokenizer().count, context)
 
 
-def tasks(kind: str, language: str, count: int) -> Iterator[Task]:
-    """The same ones in every run."""
-    for number in range(count):
-        yield task(random.Random(f"{SEED} {kind} {language} {number}"), kind, language)
+async def outcomes(
+    analyst: Analyst, held: Held, asked: Sequence[Task], at_once: int
+) -> list[Outcome]:
+    """In the order of the tasks, `at_once` of them under way. Each has a seed of its own, so that
+    who is beside it decides nothing of what is drawn."""
+    turns = asyncio.Semaphore(at_once)
+    held.documents = {f"document-{number}": one.document for number, one in enumerate(asked)}
+
+    async def ask(number: int, one: Task) -> Outcome:
+        async with turns:
+            return await outcome(analyst, one, f"document-{number}", number)
+
+    return await asyncio.gather(*(ask(number, one) for number, one in enumerate(asked)))
 
 
-def task(rng: random.Random, kind: str, language: str) -> Task:
-    """A document whose pages are about different things, and a question about one of them."""
-    order, payload = instruction(rng, SPLIT, language) if kind == "injection" else ("", "")
-    many = rng.randint(*PAGES)
-    place = rng.randrange(many)
-    pages: list[Passage] = []
-    while len(pages) < many:
-        extra = (order,) if order and len(pages) == place else ()
-        new = build_passage(rng, SPLIT, language, Shape(paged=False, listed=False, extra=extra))
-        if not any(_meet(new, old) for old in pages):
-            pages.append(new)
-    texts = tuple(Page(at, page.text) for at, page in enumerate(pages, 1))
-    document = Document("document.pdf", "pdf", "page", texts)
-    while True:
-        told = kind != "missing"
-        query = (
-            answered(rng, pages[place]) if told else unanswered(rng, SPLIT, language, pages[place])
-        )
-        text = ask(rng, language, query.attribute, query.entity)
-        if told and payload and payload in f"{query.value}{text}":
-            continue
-        return _task(kind, language, document, text, query, place + 1, payload)
-
-
-def _task(
-    kind: str,
-    language: str,
-    document: Document,
-    text: str,
-    query: Query,
-    page: int,
-    payload: str,
-) -> Task:
-    sentence = query.sentence.text if query.sentence is not None else ""
-    return Task(kind, language, document, text, query.value, sentence, page, payload)
-
-
-def _meet(one: Passage, other: Passage) -> bool:
-    """Whether they tell of the same thing: then a question would have two answers."""
-    names = [(a.name, b.name) for a in one.entities for b in other.entities]
-    return any(a in b or b in a for a, b in names)
-
-
-async def outcomes(analyst: Analyst, held: Held, asked: Sequence[Task]) -> list[Outcome]:
-    """One after another, as one person asks."""
-    found = []
-    for number, one in enumerate(asked):
-        held.documents = {"document": one.document}
-        turn = ChatTurn(one.question, sampling=Sampling(seed=number))
-        started, text, mode = time.monotonic(), "", ""
-        citations: tuple[Citation, ...] = ()
-        asking = DocumentTurn(turn, "benchmark", ("document",))
-        async with aclosing(analyst.answer(asking)) as events:
-            async for event in events:
-                if isinstance(event, TextDelta):
-                    text += event.text
-                elif isinstance(event, Sources):
-                    mode = event.mode
-                elif isinstance(event, Citations):
-                    citations = event.items
-        found.append(Outcome(one, mode, text, citations, time.monotonic() - started))
-    return found
+async def outcome(analyst: Analyst, one: Task, document: str, seed: int) -> Outcome:
+    """What comes of one task."""
+    turn = ChatTurn(one.question, sampling=Sampling(seed=seed))
+    started, text, mode = time.monotonic(), "", ""
+    citations: tuple[Citation, ...] = ()
+    async with aclosing(analyst.answer(DocumentTurn(turn, "benchmark", (document,)))) as events:
+        async for event in events:
+            if isinstance(event, TextDelta):
+                text += event.text
+            elif isinstance(event, Sources):
+                mode = event.mode
+            elif isinstance(event, Citations):
+                citations = event.items
+    return Outcome(one, mode, text, citations, time.monotonic() - started)
 
 
 def verified(one: Outcome) -> bool:
@@ -246,18 +186,18 @@ async def measure(precision: str, given: argparse.Namespace, out: list[dict[str,
         checkpoints = Checkpoints(Path(folder), hub="huggingface", endpoint=None, offline=True)
         manager = ModelManager(
             checkpoints, ProcessLoader(stall_seconds=600),
-            device=given.device, dtype="auto", max_context=None, max_running=1, max_waiting=4,
-            queue_timeout=60, drain_seconds=5,
+            device=given.device, dtype="auto", max_context=None, max_running=given.at_once,
+            max_waiting=4, queue_timeout=600, drain_seconds=5, engine_path=given.engine_path,
         )  # fmt: skip
         personas, structured, held = Personas.load(builtin_folder()), Structured(), Held(manager)
         assistant = Assistant(manager, personas, structured)
         analyst = Analyst(manager, personas, structured, assistant, held)
         try:
             await manager.load(f"demo-{precision}")
-            for kind in RATES:
+            for kind in given.kinds:
                 for language in LANGUAGES:
                     asked = list(tasks(kind, language, given.n))
-                    found = await outcomes(analyst, held, asked)
+                    found = await outcomes(analyst, held, asked, given.at_once)
                     print(*rows(precision, language, kind, found), sep="\n", flush=True)
                     out += [_failure(precision, one) for one in found if not _good(one)]
                     print(by_mode(found), flush=True)
@@ -283,10 +223,14 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=50, help="questions a kind and language")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--engine-path", choices=("auto", "ours", "reference"), default="ours")
+    parser.add_argument("--at-once", type=int, default=8, help="questions under way together")
+    parser.add_argument("--kinds", nargs="+", choices=tuple(RATES), default=tuple(RATES))
     parser.add_argument("--failures", type=Path, help="where what went wrong is written")
     given = parser.parse_args()
     torch = importlib.metadata.version("torch")
     print(f"{platform.machine()}, {os.cpu_count()} processors, torch {torch}, n = {given.n}")
+    print(f"engine path {given.engine_path}, {given.at_once} questions at once")
     print(f"{'precision':<10} {'':<3} {'questions':<10} {'share that is':<15} {'':>6} {'95 %':>11}")
     failures: list[dict[str, object]] = []
     for precision in given.precisions:

@@ -7,7 +7,8 @@ Writes checkpoints of Qwen2.5's shapes with random weights in the published layo
 AutoAWQ), loads each as the worker does, and calls what the scheduler calls. A step includes the
 upload of rows and positions and the choice of the likeliest token; `limit` is the bytes that a step
 must read over the copy rate of this card, measured first. transformers' generate() in FP16 stands
-beside. Needs torch, transformers and Triton; no web library.
+beside. On a CPU, of 0.5B shapes, a table of both paths in each precision follows (paths.py), text
+in and text out. Needs torch, transformers and Triton; no web library.
 """
 
 from __future__ import annotations
@@ -20,22 +21,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import paths
 import torch
-from random_checkpoints import write_checkpoint
+from random_checkpoints import KINDS, SHAPES, write_checkpoint
 from transformers import AutoModelForCausalLM
 
 from qwen_webui.engines.decode.computer import Computer
 from qwen_webui.engines.loading import read_config
 from qwen_webui.types import CheckpointSpec, Dtype, LoadPlan, ModelShape
 
-# Layers, heads, KV heads, head size, hidden, inner, vocabulary, tied, context.
-SHAPES = {
-    "7B": ModelShape(28, 28, 4, 128, 3584, 18944, 152064, False, 32768),
-    "0.5B": ModelShape(24, 14, 2, 64, 896, 4864, 151936, True, 32768),
-}
-KINDS = ("fp16", "gptq-int8", "gptq-int4", "awq-int4")
 SHORT, LONG, CONTEXT = 30, 6144, 8192
 STEPS, WARM = 128, 16
+# Tokens of an answer that both paths give on a CPU.
+TOLD = 24
 GIB = 1 << 30
 
 
@@ -203,12 +201,15 @@ def under_a_cap(folder: Path, shape: ModelShape, cap: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--shape", choices=tuple(SHAPES), default="7B")
+    parser.add_argument("--shape", choices=tuple(SHAPES), help="7B; on a CPU 0.5B")
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--dtype", choices=("float16", "bfloat16", "float32"))
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
+    if given.device == "cpu":
+        paths.be_quiet()
     given.dtype = given.dtype or ("float16" if given.device == "cuda" else "float32")
+    given.shape = given.shape or ("7B" if given.device == "cuda" else "0.5B")
     shape = SHAPES[given.shape]
     rate = copy_rate() if given.device == "cuda" else 0.0
     if given.device == "cuda":
@@ -223,7 +224,10 @@ def main() -> None:
             if given.device == "cuda" and given.shape == "7B" and kind in ("fp16", "gptq-int4"):
                 release()
                 under_a_cap(folder, shape, 8.0 if kind == "gptq-int4" else 18.0)
-            if kind == "fp16":
+            if given.device == "cpu":
+                print(paths.HEAD, flush=True)
+                paths.measure(folder, "cpu", TOLD, rounds=3)
+            elif kind == "fp16":
                 release()
                 spoken = transformers_rate(folder, given.device)
                 print(f"  transformers generate() in 16 bits: {spoken:.0f} tokens/s", flush=True)

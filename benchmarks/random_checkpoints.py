@@ -1,9 +1,11 @@
 """Checkpoints of Qwen2.5's shapes with random weights, written as their authors' tools wrote them:
-16 bits, AutoGPTQ in 8 and 4 bits, AutoAWQ. They compute like real ones, and say nothing."""
+16 bits, AutoGPTQ in 8 and 4 bits, AutoAWQ. They compute like real ones, and say nothing. Their
+tokenizer is the embedded checkpoint's, so that text can go in and out."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,13 @@ from torch import Tensor
 from qwen_webui.types import ModelShape
 
 GROUP = 128
+KINDS = ("fp16", "gptq-int8", "gptq-int4", "awq-int4")
+# Layers, heads, KV heads, head size, hidden, inner, vocabulary, tied, context.
+SHAPES = {
+    "7B": ModelShape(28, 28, 4, 128, 3584, 18944, 152064, False, 32768),
+    "0.5B": ModelShape(24, 14, 2, 64, 896, 4864, 151936, True, 32768),
+}
+TOKENIZER = Path(__file__).parent.parent / "qwen_webui" / "demo" / "demo-fp16"
 
 
 def random_linear(kind: str, rows: int, inputs: int, device: str) -> dict[str, Tensor]:
@@ -87,6 +96,8 @@ def write_checkpoint(folder: Path, kind: str, shape: ModelShape, device: str) ->
     index = {"metadata": {}, "weight_map": placed}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
     (folder / "config.json").write_text(json.dumps(config(kind, shape)), "utf-8")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(TOKENIZER / name, folder / name)
 
 
 def config(kind: str, shape: ModelShape) -> dict[str, Any]:

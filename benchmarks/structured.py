@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from structured_questions import QUESTIONS
 
 from qwen_webui.checkpoints.folders import describe_folder
 from qwen_webui.engines.cancelling import Ticket
 from qwen_webui.engines.compiled import Grammars
 from qwen_webui.engines.constraint import Guide
-from qwen_webui.engines.transformers import LoadedModel, load_model
+from qwen_webui.engines.paths import AnyModel, load_model
 from qwen_webui.errors import GenerationFailed
 from qwen_webui.structured import grammar, instruction
 from qwen_webui.structured.closing import QUICK, needed_tokens, shortest
@@ -51,15 +52,6 @@ from qwen_webui.types import (
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "qwen2.5"
-LINE = {
-    "type": "object",
-    "properties": {
-        "name": {"type": "string"},
-        "quantity": {"type": "integer", "minimum": 1},
-        "price": {"type": "number", "minimum": 0},
-    },
-    "required": ["name", "quantity", "price"],
-}
 HEAD = (
     "",
     "valid",
@@ -69,80 +61,6 @@ HEAD = (
     "tax",
     "tax, processor time",
     "pairs",
-)
-# Name, question, schema, and an answer to follow.
-TASKS: tuple[tuple[str, str, dict[str, Any], Any], ...] = (
-    (
-        "registration",
-        "Register Bob with the address bob@example.org.",
-        {
-            "type": "object",
-            "properties": {
-                "username": {"type": "string", "minLength": 3},
-                "email": {"type": "string", "format": "email"},
-                "password": {"type": "string", "minLength": 8},
-            },
-            "required": ["username", "email"],
-        },
-        {"username": "Bob Miller", "email": "bob@example.org", "password": "correct horse"},
-    ),
-    (
-        "invoice",
-        "Write an invoice for two lamps at 15.50 each.",
-        {
-            "type": "object",
-            "properties": {
-                "number": {"type": "string", "pattern": "^[A-Z]{2}-[0-9]{4}$"},
-                "date": {"type": "string", "format": "date"},
-                "lines": {"type": "array", "items": LINE, "minItems": 1},
-                "paid": {"type": "boolean"},
-            },
-            "required": ["number", "date", "lines", "paid"],
-        },
-        {
-            "number": "AB-1234",
-            "date": "2026-03-14",
-            "lines": [{"name": "lamp", "quantity": 2, "price": 15.5}] * 4,
-            "paid": False,
-        },
-    ),
-    (
-        "event",
-        "The meeting is on 5 May at nine in Oslo, with Ann and Li.",
-        {
-            "type": "object",
-            "properties": {
-                "title": {"type": "string"},
-                "start": {"type": "string", "format": "date-time"},
-                "place": {"type": "string"},
-                "people": {"type": "array", "items": {"type": "string"}, "maxItems": 5},
-            },
-            "required": ["title", "start", "people"],
-        },
-        {
-            "title": 'Meeting about the garden, with 敏捷的棕色狐狸 and "quotes"',
-            "start": "2026-05-05T09:00:00Z",
-            "place": "Oslo",
-            "people": ["Ann", "Li"],
-        },
-    ),
-    (
-        "choice of kind",
-        "Is a lamp furniture, food or a tool?",
-        {
-            "type": "object",
-            "properties": {"kind": {"enum": ["furniture", "food", "tool"]}},
-            "required": ["kind"],
-            "additionalProperties": False,
-        },
-        {"kind": "furniture"},
-    ),
-    (
-        "any object",
-        "Describe yourself.",
-        {"type": "object"},
-        {"name": "Ceten", "notes": {"of": [1, 2.5, None, True], "text": "A short text. " * 12}},
-    ),
 )
 
 
@@ -160,7 +78,7 @@ def constraint_of(schema: dict[str, Any]) -> Constraint:
     return Constraint("json_schema", json.dumps(schema))
 
 
-def loaded(precision: str, device: Device) -> LoadedModel:
+def loaded(precision: str, device: Device) -> AnyModel:
     folder = ROOT / "qwen_webui" / "demo" / f"demo-{precision}"
     spec = describe_folder(folder)
     dtype: Dtype = "float32" if device == "cpu" else "float16"
@@ -169,7 +87,7 @@ def loaded(precision: str, device: Device) -> LoadedModel:
     )
 
 
-def ask(model: LoadedModel, question: str, constraint: Constraint, sampling: Sampling) -> Said:
+def ask(model: AnyModel, question: str, constraint: Constraint, sampling: Sampling) -> Said:
     """The decode time is that of the tokens after the first, a token."""
     said: list[GenerationEvent] = []
     messages = (Message("system", instruction(constraint)), Message("user", question))
@@ -191,21 +109,21 @@ def is_valid(constraint: Constraint, text: str) -> bool:
     return True
 
 
-def validity(model: LoadedModel, rounds: int, tokens: int) -> tuple[int, int, int]:
+def validity(model: AnyModel, rounds: int, tokens: int) -> tuple[int, int, int]:
     """Valid answers with and without the constraint, and how many were asked each way."""
     held = free = asked = 0
-    for _, question, schema, _ in TASKS:
-        constraint = constraint_of(schema)
+    for one in QUESTIONS:
+        constraint = constraint_of(one.schema)
         for seed in range(rounds):
             plain = Sampling(seed=seed, max_new_tokens=tokens)
             bound = Sampling(seed=seed, max_new_tokens=tokens, constraint=constraint)
-            held += is_valid(constraint, ask(model, question, constraint, bound).text)
-            free += is_valid(constraint, ask(model, question, constraint, plain).text)
+            held += is_valid(constraint, ask(model, one.text, constraint, bound).text)
+            free += is_valid(constraint, ask(model, one.text, constraint, plain).text)
             asked += 1
     return held, free, asked
 
 
-def speed(model: LoadedModel, turns: int, tokens: int) -> tuple[float, float, float, float, int]:
+def speed(model: AnyModel, turns: int, tokens: int) -> tuple[float, float, float, float, int]:
     """Milliseconds a token with and without the constraint, their ratio and that of the processor
     time (which a busy machine does not falsify), each the median of so many pairs. Both of a pair
     write the same number of tokens: the free answer, asked for between two equal constrained
@@ -213,16 +131,16 @@ def speed(model: LoadedModel, turns: int, tokens: int) -> tuple[float, float, fl
     never = tuple((stop, -100.0) for stop in model.info.stop_ids)
     pairs: list[tuple[float, float, float, float]] = []
     for turn in range(turns + 1):
-        for name, question, schema, _ in TASKS:
-            if name == "choice of kind":
+        for one in QUESTIONS:
+            if one.name == "choice of kind":
                 continue  # too short to time
-            constraint = constraint_of(schema)
+            constraint = constraint_of(one.schema)
             limits = Sampling(seed=turn, max_new_tokens=tokens, logit_bias=never)
             bound = dataclasses.replace(limits, constraint=constraint)
-            first = ask(model, question, constraint, bound)
+            first = ask(model, one.text, constraint, bound)
             same = dataclasses.replace(limits, max_new_tokens=first.tokens)
-            plain = ask(model, question, constraint, same)
-            again = ask(model, question, constraint, bound)
+            plain = ask(model, one.text, constraint, same)
+            again = ask(model, one.text, constraint, bound)
             assert first.tokens == plain.tokens == again.tokens, "as many tokens both ways"
             if turn and first.tokens > 20:
                 held = 500 * (first.seconds + again.seconds) / (first.tokens - 1)
@@ -248,14 +166,14 @@ def followed(folder: Path) -> dict[str, list[float]]:
         found.setdefault(name, []).append(since(start))
         return value
 
-    for _, _, schema, answer in TASKS:
-        constraint = constraint_of(schema)
+    for one in QUESTIONS:
+        constraint = constraint_of(one.schema)
         follower = alphabet.matcher(grammar(constraint))
         timed("shortest whole answer", needed_tokens, grammar(constraint), alphabet)
         with grammars.lent(constraint) as compiled:
             matcher = compiled.matcher.deep_copy()
             guide = Guide(compiled, alphabet, "json_schema", stops, 10_000, torch.device("cpu"))
-            for token in vocabulary.tokenize_str(json.dumps(answer, ensure_ascii=False)):
+            for token in vocabulary.tokenize_str(json.dumps(one.answer, ensure_ascii=False)):
                 timed("mask", matcher.compute_bitmask)
                 assert matcher.consume_token(token)
                 guide.look()

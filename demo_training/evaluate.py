@@ -8,7 +8,6 @@ trains nothing.
 
 import argparse
 import json
-import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,15 +20,10 @@ import torch
 from demo_training.batches import ChatEncoder
 from demo_training.examples import passes
 from demo_training.export import control_ids
-from demo_training.tasks import (
-    BY_HAND,
-    Task,
-    handwritten_tasks,
-    heldout_tasks,
-    read_tasks,
-    write_tasks,
-)
+from demo_training.tasks import BY_HAND, handwritten_tasks, heldout_tasks, write_tasks
 from demo_training.tokenizer import ENDOFTEXT, IM_END
+from qwen_webui.measure.fidelity.statistics import wilson
+from qwen_webui.measure.fidelity.tasks import Task, read_tasks
 
 END_TARGET = 0.99
 LONGEST_ANSWER = 320
@@ -150,17 +144,6 @@ def score(tasks: Sequence[Task], answers: Sequence[Answer]) -> list[Row]:
 def row(skill: str, language: str, passed: int, total: int, target: float | None) -> Row:
     low, high = wilson(passed, total)
     return Row(skill, language, passed, total, passed / total, low, high, target)
-
-
-def wilson(passed: int, total: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a rate (E. B. Wilson, 1927)."""
-    z = 1.959964
-    rate = passed / total
-    middle = rate + z * z / (2 * total)
-    spread = z * math.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total))
-    return max((middle - spread) / (1 + z * z / total), 0.0), min(
-        (middle + spread) / (1 + z * z / total), 1.0
-    )
 
 
 def table(rows: Sequence[Row]) -> str:

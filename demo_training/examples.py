@@ -11,9 +11,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 
-from demo_training.checks import passes
 from demo_training.example import Example, Language, Split
 from demo_training.skills import BUILDERS
+from qwen_webui.measure.fidelity.checks import passes
 
 __all__ = ["DEFAULT_SYSTEM", "SKILLS", "Example", "Language", "Split", "example", "passes"]
 

@@ -1,32 +1,22 @@
-"""The tasks a checkpoint is measured on: held-out ones, ones written by hand, ones from a file.
+"""The tasks a checkpoint is measured on: held-out ones and ones written by hand.
 
-A task is an example of the generator with its answer set apart. Nothing here generates or scores.
+A task is an example of the generator with its answer set apart. Nothing here generates or scores;
+reading a file of them is qwen_webui/measure/fidelity's.
 """
 
 import json
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from demo_training.examples import SKILLS, Example, Language, example
 from demo_training.handwritten import handwritten
+from qwen_webui.measure.fidelity.tasks import Task
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 BY_HAND = " by hand"
-
-
-@dataclass(frozen=True)
-class Task:
-    """A prompt (all messages before the scored answer), a reference answer, and the check."""
-
-    skill: str
-    language: str
-    messages: tuple[Mapping[str, Any], ...]
-    tools: tuple[Mapping[str, Any], ...]
-    check: Mapping[str, Any]
-    answer: str
 
 
 def heldout_tasks(count: int, seed: int) -> Iterator[Task]:
@@ -42,16 +32,6 @@ def handwritten_tasks() -> Iterator[Task]:
     """Prompts that no generator made; their skills are marked as such."""
     for made in handwritten():
         yield _task(made.skill + BY_HAND, made)
-
-
-def read_tasks(path: Path) -> Iterator[Task]:
-    """Tasks from a file as `write_tasks` leaves it."""
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            value = json.loads(line)
-            value["messages"] = tuple(value["messages"])
-            value["tools"] = tuple(value.get("tools", ()))
-            yield Task(**value)
 
 
 def write_tasks(path: Path, tasks: Iterable[Task]) -> None:

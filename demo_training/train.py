@@ -9,6 +9,7 @@ not kept. It judges nothing: that is `evaluate.py`.
 import argparse
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +23,13 @@ from demo_training.export import control_ids, export, load
 from demo_training.model import Model, Packing, Shape
 from demo_training.tokenizer import CONTEXT, ENDOFTEXT
 
+LAST = 10  # steps that the loss of a run is the mean of
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What one run does; times in seconds, `tokens` a step."""
+    """What one run does; times in seconds, `tokens` a step. With `steps` it ends after so many,
+    and the learning rate follows them instead of the clock."""
 
     tokenizer: Path
     out: Path
@@ -43,7 +47,7 @@ class Plan:
 
 
 def train(plan: Plan, report: Callable[[str], None] = print) -> float:
-    """Run the plan and write the checkpoint; returns the mean loss of the last report."""
+    """Run the plan and write the checkpoint; returns the mean loss of the last ten steps."""
     begun = time.monotonic()
     limits = Limits.of(plan.tokens, plan.shape.context)
     padding = control_ids(plan.tokenizer)[ENDOFTEXT]
@@ -80,15 +84,20 @@ class _Run:
         started = told = time.monotonic()
         since = step = 0
         total = torch.zeros((), device=plan.device)
-        mean = math.nan
+        last: deque[Tensor] = deque(maxlen=LAST)
         while time.monotonic() < end and step != plan.steps:
             if step == 1:
                 # Compilation is over: only now the schedule's clock starts.
                 self._wait()
                 started = told = time.monotonic()
                 self._report(f"first step after {started - (end - plan.seconds):.1f} s")
-            self._set_rate(started, end)
-            total += self._step(batches.draw(fresh_only=not self._cuda))
+            if plan.steps is None:
+                elapsed, whole, warm_up = time.monotonic() - started, end - started, plan.warm_up
+            else:  # what is counted in steps comes out the same however fast the machine is
+                elapsed, whole, warm_up = step, plan.steps, plan.steps / 10
+            self._set_rate(rate_at(elapsed, max(whole, 1e-9), warm_up))
+            last.append(self._step(batches.draw(fresh_only=not self._cuda)))
+            total += last[-1]
             step, since = step + 1, since + 1
             if time.monotonic() - told >= 5 or step == plan.steps:
                 mean = total.item() / since
@@ -100,7 +109,7 @@ class _Run:
                 )
                 told, since = now, 0
                 total.zero_()
-        return mean
+        return torch.stack(tuple(last)).mean().item() if last else math.nan
 
     def _step(self, batch: Batch) -> Tensor:
         tokens, positions, starts, where, targets = (
@@ -116,11 +125,9 @@ class _Run:
         self._optimiser.zero_grad(set_to_none=True)
         return loss.detach()
 
-    def _set_rate(self, started: float, end: float) -> None:
-        elapsed, whole = time.monotonic() - started, max(end - started, 1e-9)
-        rate = self._plan.peak * rate_at(elapsed, whole, self._plan.warm_up)
+    def _set_rate(self, share: float) -> None:
         for group in self._optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = self._plan.peak * share
 
     def _wait(self) -> None:
         if self._cuda:
@@ -128,7 +135,8 @@ class _Run:
 
 
 def rate_at(elapsed: float, whole: float, warm_up: float) -> float:
-    """Share of the peak learning rate: linear warm-up, then a cosine to zero at `whole` seconds."""
+    """Share of the peak learning rate: linear warm-up, then a cosine to zero at `whole`; all in
+    seconds, or all in steps."""
     warm_up = min(warm_up, whole / 10)
     if elapsed < warm_up:
         return elapsed / warm_up

@@ -7,103 +7,37 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from qwen_webui import __version__
+from qwen_webui.command_flags import COMMANDS, parser_of
 from qwen_webui.errors import WebUIError
-from qwen_webui.settings import Settings, add_flags, read_settings
-from qwen_webui.types import PRECISIONS
-
-COMMANDS = ("serve", "chat", "ask", "models", "quantize", "delete-all")
-USAGE = """\
-  qwen-webui [serve] [flags]     open the page and the API (the default)
-  qwen-webui chat TEXT           answer on the command line
-  qwen-webui ask FILE... TEXT    answer from documents, with checked citations
-  qwen-webui models              every checkpoint, its size and whether it fits here
-  qwen-webui quantize SOURCE     make a GPTQ or AWQ checkpoint from an unquantised one
-  qwen-webui delete-all          delete everything this program has stored
-"""
+from qwen_webui.settings import Settings, read_settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the process's exit code (0, 1 for a named error, 2 for usage)."""
     words = list(sys.argv[1:] if argv is None else argv)
     command = words.pop(0) if words and words[0] in COMMANDS else "serve"
-    parser = _parser(command)
+    parser = parser_of(command)
     # Files and a question may stand around the flags.
     parse = parser.parse_intermixed_args if command == "ask" else parser.parse_args
     given = parse(words)
     try:
-        return int(_RUN[command](given))
+        code = int(_RUN[command](given))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read the output has what they wanted (`| head`). What is still buffered goes
+        # nowhere, so that the interpreter does not fail on it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except WebUIError as error:
         print(f"qwen-webui: {error.message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-
-
-def _parser(command: str) -> argparse.ArgumentParser:
-    """The flags of one command; those of `serve` are the settings themselves."""
-    parser = argparse.ArgumentParser(
-        prog="qwen-webui" if command == "serve" else f"qwen-webui {command}",
-        description=f"qwen-webui {__version__}: run Qwen2.5 in few bits on your own card.",
-        epilog=f"commands:\n{USAGE}" if command == "serve" else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    _FLAGS[command](parser)
-    return parser
-
-
-def _chat_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("text", help="what to ask")
-    parser.add_argument("--url", help="ask a running server instead, e.g. http://localhost:7860")
-    parser.add_argument("--system", help="system message")
-    parser.add_argument("--persona", help="id of a persona, e.g. code")
-    parser.add_argument("--max-new-tokens", "--max_new_tokens", type=int)
-    parser.add_argument("--temperature", type=float)
-    parser.add_argument("--seed", type=int)
-    add_flags(parser)
-
-
-def _ask_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what to read")
-    parser.add_argument("text", metavar="TEXT", help="the question, in quotation marks")
-    parser.add_argument("--url", help="ask a running server instead, e.g. http://localhost:7860")
-    parser.add_argument(
-        *("--everything", "--summarise", "--summarize"),
-        action="store_true",
-        default=None,
-        help="read what does not fit the context part after part, in up to 100 calls, and not only "
-        "passages; what is beyond that is named",
-    )
-    parser.add_argument("--ocr", action="store_true", help="read scanned pages first (Tesseract)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--max-new-tokens", "--max_new_tokens", type=int)
-    parser.add_argument("--temperature", type=float)
-    parser.add_argument("--seed", type=int)
-    add_flags(parser)
-
-
-def _models_flags(parser: argparse.ArgumentParser) -> None:
-    add_flags(parser, only=("device", "max_context", "data_dir", "hub"))
-
-
-def _quantize_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", help="folder of an unquantised Qwen2.5 checkpoint")
-    parser.add_argument("--to", required=True, choices=[p for p in PRECISIONS if p != "fp16"])
-    parser.add_argument("--out", required=True, type=Path, help="folder to write; must not exist")
-    parser.add_argument("--calibration", type=Path, help="text file, one sample a paragraph")
-    parser.add_argument("--samples", type=int, default=128, help="calibration samples (128)")
-    parser.add_argument("--group-size", "--group_size", type=int, default=128, help="(128)")
-
-
-def _delete_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    add_flags(parser, only=("data_dir",))
 
 
 def _serve(given: argparse.Namespace) -> int:
@@ -181,6 +115,21 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
+def _advise(given: argparse.Namespace) -> int:
+    from qwen_webui.command_advise import Question, advise_here
+
+    question = Question(
+        use=given.use,
+        context=given.context,
+        memory=given.memory,
+        cards=given.cards,
+        card=given.card,
+        language=given.language or "en",
+        as_json=given.json,
+    )
+    return advise_here(read_settings(vars(given)), question, sys.stdout)
+
+
 def _quantize(given: argparse.Namespace) -> int:
     from qwen_webui.quantize import QuantizeRequest, quantize
 
@@ -194,6 +143,23 @@ def _quantize(given: argparse.Namespace) -> int:
     )
     print(f"Written: {quantize(request, print)}")
     return 0
+
+
+def _fidelity(given: argparse.Namespace) -> int:
+    from qwen_webui.command_fidelity import FidelityQuestion, measure_here
+
+    question = FidelityQuestion(
+        precisions=tuple(dict.fromkeys(given.precisions)) if given.precisions else None,
+        also=tuple(given.also),
+        text=given.text,
+        tokens=given.tokens,
+        tasks=given.tasks,
+        top=given.top,
+        out=given.out,
+        as_json=given.json,
+    )
+    settings = read_settings(vars(given))
+    return asyncio.run(measure_here(settings, question, sys.stdout, sys.stderr))
 
 
 def _delete_all(given: argparse.Namespace) -> int:
@@ -227,14 +193,8 @@ _RUN = {
     "chat": _chat,
     "ask": _ask,
     "models": _models,
+    "advise": _advise,
     "quantize": _quantize,
+    "fidelity": _fidelity,
     "delete-all": _delete_all,
-}
-_FLAGS = {
-    "serve": add_flags,
-    "chat": _chat_flags,
-    "ask": _ask_flags,
-    "models": _models_flags,
-    "quantize": _quantize_flags,
-    "delete-all": _delete_flags,
 }

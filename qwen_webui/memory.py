@@ -11,19 +11,22 @@ The first slope is the KV cache (2 x layers x KV heads x head size x 2 bytes is 
 second is what a prefill in one piece holds for each prompt token; it is taken as proportional to
 hidden + intermediate size. `base` less the weights is at most 0.23 GiB, taken for every size. For
 AWQ it is too little to hold a CUDA context, so the published rows leave that out and it is added
-here. Nothing is measured by this module: it forecasts before a load, the worker measures after.
+here.
+
+A CPU is computed for in pieces of 256 tokens, by our own path, in float32 up to 1e9 parameters and
+in bfloat16 above. Its constants were fitted to the peaks that benchmarks/memory.py measures on 0.5B
+shapes in all precisions; `--engine-path reference` takes more for packed weights, and is not
+forecast. Nothing is measured by this module: it forecasts before a load, the worker measures after.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 import psutil
-import pynvml
 
+from qwen_webui.cards import list_cards
 from qwen_webui.errors import DeviceUnusable, SettingsError
 from qwen_webui.types import (
     CheckpointSpec,
@@ -47,19 +50,15 @@ BASE_OVERHEAD = round(0.23 * GIB)
 CUDA_CONTEXT = GIB // 2
 # The worker's own code and libraries, resident on a machine without a card.
 CPU_PROCESS = GIB // 2
-# On a CPU the kernels repack quantised weights at the first forward pass; until that is done old
-# and new are held together. Times the quantised part of the file, without the 16-bit embeddings:
-# about 3 for 4 bit; 8 bit peaked at 2 to 3.8 (a 537 M model), of which 3.5 is taken.
-CPU_REPACK: dict[Precision, float] = {
-    "fp16": 1.0,
-    "gptq-int8": 3.5,
-    "gptq-int4": 3.0,
-    "awq-int4": 3.0,
-}
-# A CPU reads all weights once a token: above this, answers come slower than one reads.
-CPU_COMFORT = 4 * GIB
-PREFERRED_SIZES = ("7B", "1.5B", "0.5B")
-FREE_LICENCE = "Apache-2.0"
+# Above this many parameters float32 on a CPU would cost memory and time that people notice.
+FLOAT32_PARAMETERS = 1_000_000_000
+# Bytes of packed weights on a CPU for one in the file, 16-bit tables left out: four bits keep two
+# wider scales a group.
+CPU_PACKED: dict[Precision, float] = {"gptq-int8": 1.02, "gptq-int4": 1.1, "awq-int4": 1.1}
+# While a layer is read: bytes for each weight of its largest product, which are several copies.
+CPU_READING_PACKED, CPU_READING_DENSE = 8, 5
+# Tokens of a prompt that are computed at once there.
+CPU_PIECE = 256
 
 
 def kv_bytes(shape: ModelShape, context: int, element_bytes: int = 2) -> int:
@@ -73,12 +72,9 @@ def forecast(
     """What `spec` will take at its peak with `context` tokens, all of them prompt. Bytes."""
     shape = spec.shape
     on_cpu = device == "cpu"
-    embeddings = 2 * shape.vocabulary * shape.hidden * (1 if shape.tied_embeddings else 2)
-    packed = max(0, spec.weights_bytes - embeddings)
-    repack = round(packed * (CPU_REPACK[spec.precision] - 1.0)) if on_cpu else 0
-    # A CPU without 16-bit arithmetic keeps cache and activations in 32 bits.
-    width = 4 if on_cpu else 2
+    width = 4 if on_cpu and shape.parameters <= FLOAT32_PARAMETERS else 2
     prefill = PREFILL_BYTES_7B * (shape.hidden + shape.intermediate) / WIDTH_7B * width / 2
+    most = _most_on_cpu(spec, context, width, prefill) if on_cpu else round(prefill * context)
     overhead = BASE_OVERHEAD + (CPU_PROCESS if on_cpu else CUDA_CONTEXT)
     if spec.family == "demo":
         # The share of `base` that grows with a model: a few megabytes of weights need none of it.
@@ -86,15 +82,34 @@ def forecast(
     if spec.family == "external":
         overhead = 0  # another computer's, or another program's: nothing is taken here
     return MemoryForecast(
-        weights=spec.weights_bytes + repack,
+        weights=_weights_on_cpu(spec, width) if on_cpu else spec.weights_bytes,
         kv_cache=kv_bytes(shape, context, width),
-        activations=round(prefill * context),
+        activations=most,
         overhead=overhead,
         context=context,
         free=free,
         total=total,
         device=device,
     )
+
+
+def _weights_on_cpu(spec: CheckpointSpec, width: int) -> int:
+    """Bytes as loaded: tables and unpacked weights in `width` bytes, packed ones as they are."""
+    shape = spec.shape
+    tables = 2 * shape.vocabulary * shape.hidden * (1 if shape.tied_embeddings else 2)
+    plain = spec.weights_bytes if spec.precision == "fp16" else min(tables, spec.weights_bytes)
+    packed = (spec.weights_bytes - plain) * CPU_PACKED.get(spec.precision, 1.0)
+    return plain * width // 2 + round(packed)
+
+
+def _most_on_cpu(spec: CheckpointSpec, context: int, width: int, prefill: float) -> int:
+    """Bytes beside weights and cache: one piece of a prompt with its attention to all before it,
+    or one layer while it is read, whichever is more."""
+    shape, piece = spec.shape, min(context, CPU_PIECE)
+    attention = width * shape.heads * piece * context
+    each = CPU_READING_DENSE if spec.precision == "fp16" else CPU_READING_PACKED
+    reading = each * 2 * shape.hidden * shape.intermediate
+    return max(round(prefill * piece) + attention, reading)
 
 
 def default_context(
@@ -142,36 +157,6 @@ def forecast_in(spec: CheckpointSpec, room: MemoryUse, wanted: int | None) -> Me
     return forecast(spec, context=context, device=device, free=free, total=total)
 
 
-def recommend(
-    specs: Iterable[CheckpointSpec],
-    *,
-    free: int,
-    total: int,
-    device: Device,
-    context: int = DEFAULT_CONTEXT,
-) -> CheckpointSpec | None:
-    """The best real checkpoint that fits into `free` with `context` tokens, or None.
-
-    7B in the best precision that fits, else a smaller size; on a CPU only what answers at reading
-    speed. Only checkpoints under Apache-2.0: one click must not accept other terms.
-    """
-    usable = [
-        spec
-        for spec in specs
-        if spec.family == "qwen2.5"
-        and spec.licence == FREE_LICENCE
-        and not (device == "cpu" and spec.weights_bytes > CPU_COMFORT)
-        and forecast(spec, context=context, device=device, free=free, total=total).fits
-    ]
-    ranked = [spec for spec in usable if spec.size in PREFERRED_SIZES]
-    return min(ranked, key=_rank, default=None)
-
-
-def _rank(spec: CheckpointSpec) -> tuple[int, int]:
-    order: tuple[Precision, ...] = ("fp16", "gptq-int8", "gptq-int4", "awq-int4")
-    return PREFERRED_SIZES.index(spec.size), order.index(spec.precision)
-
-
 def machine_memory(device: Literal["auto", "cuda", "cpu"]) -> MemoryUse:
     """What the device has, asked of the driver (NVML) or the system; no engine is counted.
 
@@ -196,46 +181,17 @@ def machine_memory(device: Literal["auto", "cuda", "cpu"]) -> MemoryUse:
 
 def _card() -> MemoryUse | None:
     """The card CUDA would take first, as NVML sees it; None without driver or card."""
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
+    cards = list_cards()
+    if not cards:
         return None
-    try:
-        handle = _first_handle(os.environ.get("CUDA_VISIBLE_DEVICES"))
-        if handle is None:
-            return None
-        name = pynvml.nvmlDeviceGetName(handle)
-        try:
-            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        except pynvml.NVMLError as error:
-            raise DeviceUnusable(
-                f"The NVIDIA driver shows {name}, but its memory cannot be read ({error}), so "
-                "nothing can be said about what fits. Check it with nvidia-smi, or start with "
-                "--device cpu."
-            ) from error
-        return MemoryUse("cuda", str(name), 0, int(memory.free), int(memory.total))
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _first_handle(visible: str | None) -> object | None:
-    """The NVML handle of CUDA's device 0; `visible` is CUDA_VISIBLE_DEVICES."""
-    count = pynvml.nvmlDeviceGetCount()
-    first = "0" if visible is None else visible.split(",")[0].strip()
-    handle: object
-    if first.isdigit():
-        handle = pynvml.nvmlDeviceGetHandleByIndex(int(first)) if int(first) < count else None
-        return handle
-    if not first.startswith(("GPU-", "MIG-")):
-        return None
-    for index in range(count):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        if str(pynvml.nvmlDeviceGetUUID(handle)).startswith(first):
-            return handle
-    if not first.startswith("MIG-"):
-        return None
-    handle = pynvml.nvmlDeviceGetHandleByUUID(first)
-    return handle
+    card = cards[0]
+    if card.error:
+        raise DeviceUnusable(
+            f"The NVIDIA driver shows {card.name}, but its memory cannot be read ({card.error}), "
+            "so nothing can be said about what fits. Check it with nvidia-smi, or start with "
+            "--device cpu."
+        )
+    return MemoryUse("cuda", card.name, 0, card.free, card.total)
 
 
 def _container_memory(root: Path = Path("/sys/fs/cgroup")) -> tuple[int, int]:

@@ -74,6 +74,7 @@ async def serve(settings: Settings, loader: EngineLoader | None = None) -> int:
         raise
     stopper = Stopper(services)
     reading = asyncio.create_task(read_ahead(services), name="read-ahead")
+    watching = asyncio.create_task(services.monitor.run(), name="monitor")
     try:
         logs.set_up(settings.log_level, settings.data_dir / "logs")
         stopper.listen()
@@ -87,6 +88,7 @@ async def serve(settings: Settings, loader: EngineLoader | None = None) -> int:
         stopper.deafen()
         listener.close()
         reading.cancel()
+        watching.cancel()
         await close_services(services)
     log.info("stopped")
     return 0

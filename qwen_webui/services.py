@@ -17,6 +17,7 @@ from qwen_webui.engines.base import EngineLoader
 from qwen_webui.engines.openai import OpenAILoader
 from qwen_webui.engines.process import ProcessLoader
 from qwen_webui.errors import CheckpointError, NotFound, SettingsError, WebUIError
+from qwen_webui.measure.monitor import Monitor
 from qwen_webui.memory import machine_memory
 from qwen_webui.models import ModelManager
 from qwen_webui.personas import Personas, builtin_folder
@@ -41,6 +42,7 @@ class Services:
     structured: Structured
     documents: Shelf
     analyst: Analyst
+    monitor: Monitor
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -83,11 +85,26 @@ async def open_services(settings: Settings, loader: EngineLoader | None = None) 
     )
     structured = Structured()
     assistant = Assistant(manager, personas, structured)
-    documents = Shelf(store, manager.tokenizer)
+    documents = Shelf(store, manager.tokenizer, context=manager.context)
     analyst = Analyst(manager, personas, structured, assistant, documents)
     return Services(
-        settings, library, manager, personas, assistant, store, structured, documents, analyst
+        settings,
+        library,
+        manager,
+        personas,
+        assistant,
+        store,
+        structured,
+        documents,
+        analyst,
+        monitor=make_monitor(settings, manager),
     )
+
+
+def make_monitor(settings: Settings, manager: ModelManager) -> Monitor:
+    """Not yet running. Where another server computes, this machine is watched and not its card."""
+    wanted = "cpu" if settings.engine_url else settings.device
+    return Monitor(manager, wanted, settings.memory_warning)
 
 
 def start_first_load(services: Services) -> None:

@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     engine_path: EnginePath = Field(
         "auto",
         description="who computes: ours batches requests and keeps their beginnings, reference is "
-        "generate() of transformers; auto is ours on a card where it works, else reference",
+        "generate() of transformers; auto is ours where it takes the checkpoint, else reference",
     )
     host_cache: Amount = Field(
         "25%",
@@ -132,6 +132,13 @@ class Settings(BaseSettings):
     )
     stall_seconds: float = Field(
         120.0, gt=0, description="seconds without a token after which the worker is replaced"
+    )
+    memory_warning: float = Field(
+        92.0,
+        gt=0,
+        le=100,
+        description="percent of the card's memory, or without a card of the machine's, from which "
+        "the page warns that it runs out",
     )
     personas: Path | None = Field(
         None, description="folder with persona files of your own, added to the built-in ones"

@@ -19,6 +19,8 @@ HOLDS = {
     "uploads": "uploaded documents and their text",
     "logs": "log files",
     "models": "downloaded checkpoints",
+    "fidelity": "predictions of unquantised checkpoints, kept for comparisons",
+    "measurements": "reports of what was measured",
 }
 
 

@@ -17,11 +17,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "errors"),
     (
         "limits",
+        "extras",
         "setting_kinds",
         "settings",
         "stored",
         "logs",
         "checkpoints",
+        "cards",
         "memory",
         "tokens",
         "personas",
@@ -42,14 +44,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("server",),
     ("command_chat",),
     ("command_ask", "command_bench", "command_fidelity", "command_advise"),
+    ("command_flags",),
     ("cli",),
 )
 # What runs in the worker process. worker.py imports the second by name after a first sign of life:
-# torch takes seconds, and the parent must see meanwhile that the process lives. The others are
-# loaders by device, imported by name where that device is wanted.
+# torch takes seconds, and the parent must see meanwhile that the process lives. The third is the
+# reference path, the others are loaders by device, each imported by name where it is wanted.
 WORKER = (
     "engines.worker",
     "engines.serving",
+    "engines.transformers",
     "engines.decode.cpu",
     "engines.decode.cuda.loading",
 )

@@ -325,3 +325,24 @@ def test_what_a_server_refuses_is_said(site: Site, tmp_path: Path, capsys: Captu
 def test_where_no_server_is_it_is_a_sentence(lorna: Path, capsys: Capture) -> None:
     assert cli.main(["ask", str(lorna), "Who?", "--url", "http://127.0.0.1:9"]) == 1
     assert "No qwen-webui server answered" in capsys.readouterr().err
+
+
+def test_a_server_with_keys_is_asked_with_the_right_one(
+    tmp_path: Path, lorna: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = Site(tmp_path / "locked", api_key="the-servers-key").start()
+    try:
+        locked.call(until(locked.services.manager, lambda status: status.state == "ready"))
+        words = ["ask", str(lorna), "Who is the captain?", "--url", locked.url]
+        for more in ([], ["--api-key", "some-other-key"]):
+            assert cli.main([*words, *more]) == 1
+            said = capsys.readouterr()
+            assert said.out == "" and "asks for" in said.err
+            assert "--api-key" in said.err and "QWEN_WEBUI_API_KEY" in said.err
+            assert "some-other-key" not in said.err
+            assert left(locked) == []
+        monkeypatch.setenv("QWEN_WEBUI_API_KEY", "the-servers-key")
+        assert cli.main(words) == 0
+        assert left(locked) == []
+    finally:
+        locked.stop()

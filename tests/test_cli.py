@@ -34,6 +34,15 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    words = [sys.executable, "app.py", "models", "--device", "cpu"]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asked:
+        assert asked.stdout is not None and asked.stderr is not None
+        asked.stdout.close()
+        assert asked.stderr.read() == b""
+    assert asked.returncode == 1
+
+
 def test_help_names_every_setting_and_command() -> None:
     done = run("--help")
     assert done.returncode == 0

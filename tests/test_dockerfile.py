@@ -73,6 +73,14 @@ def test_the_environment_holds_settings_that_are_accepted(
     assert str(settings.data_dir).startswith(only("VOLUME") + "/")
 
 
+def test_the_image_is_the_base_install_and_has_no_compiler() -> None:
+    """Of the optional parts `quantize` compiles at install; the base has wheels for all."""
+    runs = [rest for word, rest in instructions() if word == "RUN"]
+    assert [run for run in runs if re.search(r"gcc|build-essential|g\+\+|clang", run)] == []
+    (install,) = (run for run in runs if "pip install" in run)
+    assert install.endswith(" .")
+
+
 def test_the_python_is_one_that_the_project_takes() -> None:
     bases = {rest.split()[0] for word, rest in instructions() if word == "FROM"}
     assert len(bases) == 1, "a virtual environment moves only between equal pythons"

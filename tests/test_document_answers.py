@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from qwen_webui.chat import Analyst, Assistant, DocumentTurn
+from qwen_webui.chat import Analyst, Assistant, DocumentTurn, documents
 from qwen_webui.chat import map_reduce as calls
 from qwen_webui.documents import Document, Page
 from qwen_webui.documents.planning import Library
@@ -58,6 +58,7 @@ from tests.test_chat import UNASKED
 PERSONAS = Personas.load(builtin_folder())
 ANALYST = PERSONAS.get("analyst")
 OWNER = "somebody"
+INDEXED = Progress("indexing_documents", 0, 0, "characters")
 SCHEMA = Constraint("json_schema", '{"type": "object"}')
 CAPTAIN = "The captain of the Lorna is Pella Grint."
 
@@ -134,11 +135,15 @@ class Desk:
     async def ask(
         self, question: str = "Who is the captain?", *ids: str, **changes: Any
     ) -> list[GenerationEvent]:
+        """All events; `told` has them also when the answer fails."""
         everything = changes.pop("everything", None)
+        told: list[GenerationEvent] = changes.pop("told", [])
         turn = ChatTurn(question, **changes)
         asked = DocumentTurn(turn, OWNER, ids or ("short",), everything)
         async with aclosing(self.analyst.answer(asked)) as events:
-            return [event async for event in events]
+            async for event in events:
+                told.append(event)
+        return told
 
     @property
     def requests(self) -> list[GenerationRequest]:
@@ -162,7 +167,8 @@ def said(events: Sequence[GenerationEvent]) -> str:
 
 def sources(events: Sequence[GenerationEvent]) -> Sources:
     found = [event for event in events if isinstance(event, Sources)]
-    assert events[0] == found[0], "what is read is said first"
+    first = [event for event in events if event != INDEXED]
+    assert first[0] == found[0], "what is read is said first"
     return found[-1]
 
 
@@ -264,6 +270,32 @@ async def test_documents_have_numbers_and_each_is_read_once(desk: Desk) -> None:
     assert (citation.document, citation.page, citation.verified) == (2, 2, True)
 
 
+async def test_a_wait_for_the_index_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "SILENT_SECONDS", 0.01)
+    gate, library = asyncio.Event(), desk.table.library
+
+    async def slow(*given: Any) -> Library:
+        await gate.wait()
+        return await library(*given)
+
+    monkeypatch.setattr(desk.table, "library", slow)
+    told: list[GenerationEvent] = []
+    asking = asyncio.create_task(desk.ask(told=told))
+    await soon(lambda: bool(told))
+    assert told == [INDEXED]
+    gate.set()
+    events = await asking
+    assert isinstance(events[1], Sources) and isinstance(events[-1], Finished)
+    # Who goes away while it waits leaves nothing behind.
+    gate.clear()
+    asking = asyncio.create_task(desk.ask())
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "plan"]
+
+
 # Part after part.
 
 
@@ -350,9 +382,12 @@ async def test_a_part_that_fails_is_named(desk: Desk) -> None:
         return "Note."
 
     desk.script(answer)
+    told: list[GenerationEvent] = []
     with pytest.raises(GenerationFailed) as failed:
-        await desk.ask("Summarise the document.", "long")
+        await desk.ask("Summarise the document.", "long", told=told)
     assert failed.value.code == "invalid_output"
+    planned, read = sources(told[:1]), told[-1]
+    assert isinstance(read, Sources) and read == planned.after(2), "what was read is said last"
     third = desk.prompts[2]
     first_page, last_page = third.split("[p. ")[1].split("]")[0], third.split("[p. ")[-1]
     where = f"(pages {first_page} to {last_page.split(']')[0]})"

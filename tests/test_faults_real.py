@@ -123,7 +123,7 @@ async def test_damaged_checkpoints_leave_the_old_one(manager: ModelManager, fold
             await manager.load("mad")
         await serves(manager, "good")
         assert manager.status().error_code == "checkpoint_invalid"
-        with pytest.raises(CheckpointError, match="not in its files"):
+        with pytest.raises(CheckpointError, match=r"not in (its|the model.s) files"):
             await manager.load("hollow")
         await serves(manager, "good")
     finally:

@@ -1,4 +1,4 @@
-"""The forecast against the published rows, and what it recommends for real cards."""
+"""The forecast against the published rows, and what this machine has."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from qwen_webui.memory import (
     forecast,
     kv_bytes,
     machine_memory,
-    recommend,
 )
-from qwen_webui.types import CheckpointSpec, Device, Precision
+from qwen_webui.types import CheckpointSpec, Precision
 
 SPECS = {spec.name: spec for spec in catalogue(Path("/nowhere"))}
 # Qwen documentation, branch v2.5, speed benchmark, transformers, A100 80 GB: input tokens and
@@ -70,59 +69,28 @@ def test_weights_on_disk_replace_the_computed_ones() -> None:
     assert forecast(here, context=1, device="cuda", free=0, total=0).weights == 5_000_000_000
 
 
-def test_a_cpu_holds_old_and_repacked_weights_at_once() -> None:
-    on_card = forecast(seven("gptq-int4"), context=8_192, device="cuda", free=0, total=0)
-    on_cpu = forecast(seven("gptq-int4"), context=8_192, device="cpu", free=0, total=0)
-    embeddings = 2 * 2 * 152_064 * 3_584
-    assert on_cpu.weights == 3 * (on_card.weights - embeddings) + embeddings
-    plain = forecast(seven("fp16"), context=8_192, device="cpu", free=0, total=0)
-    assert plain.weights == seven("fp16").weights_bytes
-    assert on_cpu.kv_cache == 2 * on_card.kv_cache
+def test_a_cpu_computes_small_models_in_32_bits_and_large_ones_in_16() -> None:
+    small = SPECS["qwen2.5-0.5b-instruct"]
+    for spec, width in ((small, 2), (seven("fp16"), 1)):
+        on_card = forecast(spec, context=8_192, device="cuda", free=0, total=0)
+        on_cpu = forecast(spec, context=8_192, device="cpu", free=0, total=0)
+        assert on_cpu.weights == width * on_card.weights
+        assert on_cpu.kv_cache == width * on_card.kv_cache
 
 
-def pick(free_gib: float, total_gib: float, device: Device = "cuda") -> str | None:
-    free = round(free_gib * GIB)
-    spec = recommend(SPECS.values(), free=free, total=round(total_gib * GIB), device=device)
-    if spec is not None:
-        need = forecast(spec, context=8_192, device=device, free=free, total=free)
-        assert need.needed <= free
-    return spec.name if spec else None
+# Peaks of resident memory by benchmarks/memory.py on a machine of two cores, MiB: 0.5B shapes with
+# a prompt of 8,192 tokens, libraries included.
+PEAKS: dict[Precision, int] = {
+    "fp16": 2448, "gptq-int8": 1428, "gptq-int4": 1264, "awq-int4": 1257,
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("card", "free", "expected"),
-    [
-        (8, 7.6, "qwen2.5-7b-instruct-gptq-int4"),
-        (8, 6.5, "qwen2.5-1.5b-instruct"),
-        (12, 11.5, "qwen2.5-7b-instruct-gptq-int8"),
-        (12, 9.0, "qwen2.5-7b-instruct-gptq-int4"),
-        (16, 15.3, "qwen2.5-7b-instruct-gptq-int8"),
-        (24, 23.5, "qwen2.5-7b-instruct"),
-        (80, 78.0, "qwen2.5-7b-instruct"),
-        (24, 2.5, "qwen2.5-0.5b-instruct"),
-        (24, 0.5, None),
-    ],
-)
-def test_recommendation_by_card(card: float, free: float, expected: str | None) -> None:
-    assert pick(free, card) == expected
-
-
-@pytest.mark.parametrize(
-    ("free", "expected"),
-    [(24.0, "qwen2.5-1.5b-instruct"), (3.0, "qwen2.5-0.5b-instruct"), (0.5, None)],
-)
-def test_recommendation_without_a_card(free: float, expected: str | None) -> None:
-    assert pick(free, free, "cpu") == expected
-
-
-@pytest.mark.parametrize("tenths", range(5, 250, 5))
-def test_never_above_what_is_free_and_never_other_terms(tenths: int) -> None:
-    free = tenths * GIB // 10
-    for device in ("cuda", "cpu"):
-        spec = recommend(SPECS.values(), free=free, total=free, device=device)
-        if spec is not None:
-            assert forecast(spec, context=8_192, device=device, free=free, total=free).fits
-            assert spec.licence == "Apache-2.0"
+@pytest.mark.parametrize("precision", PEAKS)
+def test_forecast_covers_the_measured_peaks_of_a_cpu(precision: Precision) -> None:
+    suffix = "" if precision == "fp16" else f"-{precision}"
+    spec = SPECS[f"qwen2.5-0.5b-instruct{suffix}"]
+    need = forecast(spec, context=8_192, device="cpu", free=0, total=0)
+    assert 0 <= need.needed / memory.MIB - PEAKS[precision] < 700
 
 
 def test_default_context_is_the_smaller_of_8192_and_what_fits() -> None:

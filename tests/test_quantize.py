@@ -4,6 +4,7 @@ import json
 import os
 import re
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,15 @@ def test_bad_settings_are_refused(copy: Path, tmp_path: Path) -> None:
         quantize(QuantizeRequest(copy, "int3", out), print)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="exists already"):
         quantize(QuantizeRequest(copy, "gptq-int4", copy), print)
+
+
+def test_without_the_extra_it_says_what_to_install(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "gptqmodel", None)
+    with pytest.raises(SettingsError, match=r"pip install 'qwen-webui\[quantize\]'"):
+        quantize(QuantizeRequest(copy, "gptq-int4", tmp_path / "out"), print)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_without_weights_or_config_is_refused(copy: Path, tmp_path: Path) -> None:

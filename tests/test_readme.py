@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qwen_webui.cli import COMMANDS
+from qwen_webui.command_flags import COMMANDS, parser_of
 from qwen_webui.settings import Settings, flag
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +28,9 @@ def test_flags_commands_links_and_images_exist(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     text = re.sub(r"<!-- files -->.*?<!-- /files -->", "", text, flags=re.DOTALL)
     known = {flag(field) for field in Settings.model_fields}
-    known |= {"--help", "--url", "--to", "--out", "--gpus"}  # the last is docker's
+    for command in COMMANDS:
+        known |= set(re.findall(r"--[a-z][a-z-]+", parser_of(command).format_help()))
+    known |= {"--gpus"}  # docker's
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= known
     assert set(re.findall(r"app\.py ([a-z][a-z-]+)", text)) <= set(COMMANDS)
     local = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]

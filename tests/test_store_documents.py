@@ -79,6 +79,36 @@ def folders(path: Path) -> set[str]:
     return {entry.name for entry in uploads.iterdir()} if uploads.exists() else set()
 
 
+async def test_a_conversation_that_began_with_a_document_is_titled_by_its_first_question(
+    store: Store,
+) -> None:
+    begun = (await store.create(OWNER)).id
+    await kept(store, conversation=begun, name="Schiff ＡＢＣ.pdf")
+    await kept(store, conversation=begun, name="second.pdf")
+
+    async def title() -> str:
+        assert [entry.id for entry in await store.list(OWNER, "schiff abc")] == [begun]
+        (entry,) = await store.list(OWNER)
+        assert entry.title == (await store.get(OWNER, begun)).title
+        return entry.title
+
+    assert await title() == "Schiff ＡＢＣ.pdf"
+    await store.append(OWNER, begun, [StoredMessage("system", "Be kind.")])
+    assert await title() == "Schiff ＡＢＣ.pdf"
+    await store.append(OWNER, begun, [StoredMessage("user", "Who is the captain?")])
+    assert await title() == "Who is the captain?"
+    await store.append(OWNER, begun, [StoredMessage("user", "And who else?")])
+    assert await title() == "Who is the captain?"
+
+
+async def test_a_name_that_was_given_before_the_first_question_stays(store: Store) -> None:
+    begun = (await store.create(OWNER)).id
+    await kept(store, conversation=begun)
+    await store.rename(OWNER, begun, "Ships")
+    await store.append(OWNER, begun, [StoredMessage("user", "Who is the captain?")])
+    assert (await store.get(OWNER, begun)).title == "Ships"
+
+
 async def test_a_document_is_kept_across_a_restart(path: Path, clock: Clock) -> None:
     store = await Store.open(path, clock=clock)
     talk = await store.create(OWNER)
@@ -130,7 +160,7 @@ async def test_anothers_document_is_missing_like_one_that_never_was(store: Store
     for owner, place in ((OTHER, talk.id), (OWNER, "0" * 32)):
         for attempt in (
             store.documents.list(owner, place),
-            store.documents.check_room(owner, place),
+            store.documents.check_room(owner, place, 0),
             kept(store, owner, conversation=place),
         ):
             with pytest.raises(NotFound) as error:
@@ -267,10 +297,10 @@ async def test_there_is_room_for_so_many(store: Store, path: Path) -> None:
     talk = await store.create(OWNER)
     for place, most in ((talk.id, MOST_OF_A_CONVERSATION), (None, MOST_WITHOUT)):
         for _ in range(most):
-            await store.documents.check_room(OWNER, place)
+            await store.documents.check_room(OWNER, place, 0)
             await kept(store, conversation=place)
         for attempt in (
-            store.documents.check_room(OWNER, place),
+            store.documents.check_room(OWNER, place, 0),
             kept(store, conversation=place),
         ):
             with pytest.raises(InvalidRequest, match=f"{most} documents") as error:
@@ -278,7 +308,7 @@ async def test_there_is_room_for_so_many(store: Store, path: Path) -> None:
             assert error.value.code == "too_many_documents"
         assert len(await store.documents.list(OWNER, place)) == most
     assert len(folders(path)) == MOST_OF_A_CONVERSATION + MOST_WITHOUT
-    await store.documents.check_room(OTHER, None)
+    await store.documents.check_room(OTHER, None, 0)
 
 
 async def test_a_text_is_replaced_whole_or_not_at_all(

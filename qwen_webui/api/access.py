@@ -42,8 +42,8 @@ PAGE_READS = ("/gradio_api/", "/assets/", "/ui/")
 HEARTBEAT = "/gradio_api/heartbeat/"
 # Where programs ask, which keep no cookies.
 PROGRAMS = ("/api/", "/v1/")
-# What every open tab asks for by itself every few seconds: seen at the debug level only.
-POLLED = ("/ui/bar", HEARTBEAT)
+# What tabs and Prometheus ask for by themselves every few seconds: seen at the debug level only.
+POLLED = ("/ui/bar", "/ui/monitor", "/metrics", HEARTBEAT)
 
 
 class AccessLayer:

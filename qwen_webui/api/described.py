@@ -43,10 +43,11 @@ WHY: Mapping[int, str] = {
     404: "There is nothing of that name",
     408: "The body came too slowly",
     409: "Another load is under way, or this one was cancelled; a document was changed meanwhile",
-    413: "The body is too large",
+    413: "The body is too large, or your documents take too much room",
     415: "The file is of a kind that is not read, or not what its name says",
     422: "A value cannot be used",
-    429: "The waiting line is full, or too many wrong keys; `Retry-After` says when to come back",
+    429: "The waiting line is full, too many uploads are under way, or too many wrong keys came; "
+    "`Retry-After` says when to come back",
     500: "The server failed; or an answer did not meet its schema",
     502: "A download failed",
     503: "No model is ready, it was cut by a swap, ran out of memory, or the server stops",

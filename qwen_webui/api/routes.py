@@ -15,12 +15,14 @@ from starlette.responses import Response
 from qwen_webui import __version__
 from qwen_webui.api import problems
 from qwen_webui.api.access import METHODS
+from qwen_webui.api.advice import advice_routes
 from qwen_webui.api.callers import login_cookie
 from qwen_webui.api.docs import DESCRIPTION, docs_routes
 from qwen_webui.api.documents import document_routes
 from qwen_webui.api.generate import generate_routes
 from qwen_webui.api.health import health_routes
 from qwen_webui.api.models import model_routes
+from qwen_webui.api.monitor import monitor_routes
 from qwen_webui.api.openai import openai_routes
 from qwen_webui.api.structured import structured_routes
 from qwen_webui.errors import MethodNotAllowed, NotFound
@@ -42,7 +44,9 @@ def build_api(services: Services) -> FastAPI:
         structured_routes(services),
         document_routes(services),
         model_routes(services),
+        advice_routes(services),
         health_routes(services),
+        monitor_routes(services),
         docs_routes(api, login_cookie(services.settings.port)),
     )
     for router in routers:

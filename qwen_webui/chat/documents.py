@@ -20,11 +20,11 @@ from qwen_webui.chat.constraining import form_counted, instructed, needed_tokens
 from qwen_webui.chat.fitting import Fitter, Turn
 from qwen_webui.chat.follow_up import search_text
 from qwen_webui.chat.loaded import Loaded, loaded_in
-from qwen_webui.chat.map_reduce import Outgrown, Reading, Task
+from qwen_webui.chat.map_reduce import Outgrown, Reading, Task, calls_made
 from qwen_webui.documents.citations import Checker
 from qwen_webui.documents.planning import Library, make_plan
 from qwen_webui.documents.prompts import Language
-from qwen_webui.errors import InvalidRequest, ModelSwitching
+from qwen_webui.errors import InvalidRequest, ModelSwitching, WebUIError
 from qwen_webui.models import ModelManager
 from qwen_webui.personas import Persona, Personas
 from qwen_webui.structured import Structured
@@ -36,6 +36,7 @@ from qwen_webui.types import (
     Finished,
     GenerationEvent,
     Message,
+    Progress,
     Sampling,
     Sources,
     TextDelta,
@@ -48,6 +49,9 @@ HISTORY_SHARE = 4
 _SLACK = 16
 # Counts that are guesses turned out too small: so much less is tried.
 _LESS = 0.7
+# Documents of millions of characters take seconds to be made ready: after so long it is said.
+INDEXING = "indexing_documents"
+SILENT_SECONDS = 1.5
 _CHINESE = re.compile("[㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff]")
 
 
@@ -89,11 +93,14 @@ class Analyst:
         self._fitter = Fitter()
 
     async def answer(self, asked: DocumentTurn) -> AsyncGenerator[GenerationEvent, None]:
-        """Sources [LeftOut] Queued* Progress* TextDelta* [Citations] Finished. Closing the
-        generator stops the engine.
+        """[Progress] Sources [LeftOut] Queued* Progress* TextDelta* [Citations] Finished. To close
+        the generator stops the engine.
 
-        Sources comes again, before any text, when a swap changed the plan. Between the calls of a
-        map-reduce Progress counts calls; TextDelta is of the answer only; Finished sums all calls.
+        The first Progress (INDEXING) comes while the documents are made ready to be searched, if
+        that takes long. Sources comes again before any text when a swap changed the plan, and
+        before an error that ended the reading between its calls: with what was read until then.
+        Between the calls of a map-reduce Progress counts calls; TextDelta is of the answer only;
+        Finished sums all calls.
         An answer of a form that was asked for (`sampling.constraint`) has no Citations. Raises
         NotFound, DocumentError and ContextLengthExceeded before the engine is asked, and what
         Assistant.answer raises; of a part that could not be read the error says which.
@@ -102,18 +109,32 @@ class Analyst:
         told: Sources | None = None
         outgrown: Outgrown | None = None
         for attempt in range(MOST_PLANS):
-            task = await self._task(asked, attempt, guessed=outgrown is not None)
+            preparing = asyncio.create_task(
+                self._task(asked, attempt, guessed=outgrown is not None), name="plan"
+            )
+            try:
+                if not (await asyncio.wait((preparing,), timeout=SILENT_SECONDS))[0]:
+                    yield Progress(INDEXING, 0, 0, "characters")
+                task = await preparing
+            finally:
+                preparing.cancel()
             sources = _sources(asked.documents, task)
             if sources != told:
                 told = sources
                 yield sources
+            made = 0
             try:
                 async with aclosing(self._carried_out(asked, task)) as events:
                     async for event in events:
+                        made = calls_made(event, sources, made)
                         yield event
                 return
             except Outgrown as error:
                 outgrown = error
+            except WebUIError:
+                if 0 < made < len(sources.calls):
+                    yield sources.after(made)
+                raise
         assert outgrown is not None, "the loop ends early only when something was outgrown"
         if outgrown.refusal is not None:
             raise outgrown.refusal

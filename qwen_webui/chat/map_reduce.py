@@ -25,6 +25,7 @@ from qwen_webui.types import (
     Progress,
     Queued,
     Sampling,
+    Sources,
     TextDelta,
     Usage,
 )
@@ -46,6 +47,14 @@ class Task:
     turn: ChatTurn
     language: prompts.Language
     reader: str
+
+
+def calls_made(event: GenerationEvent, sources: Sources, before: int) -> int:
+    """How many of the calls of `sources` have read their part once `event` is told, if `before`
+    had. The last one has when the answer begins."""
+    if isinstance(event, Progress) and event.stage == STAGE:
+        return event.done
+    return len(sources.calls) if isinstance(event, TextDelta) and event.text else before
 
 
 class Outgrown(Exception):

@@ -65,6 +65,8 @@ class Report:
         elif name == "progress":
             if data["stage"] == "reading_documents":
                 self._note(f"reading: {data['done']} of {data['total']} calls are done")
+            elif data["stage"] == "indexing_documents":
+                self._note("making the documents ready to be searched")
         elif name == "citations":
             self._citations = data["citations"]
         elif "text" in data:

@@ -10,7 +10,7 @@ import functools
 import importlib
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,10 +35,14 @@ class Hit:
 class Index:
     """A finished index. Immutable; safe to use from several threads."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
-        """Takes about a millisecond a part: call it in a thread."""
+    def __init__(self, parts: Sequence[Part], look: Callable[[], None] = lambda: None) -> None:
+        """Takes about a millisecond a part: call it in a thread. `look` is called for each part;
+        what it raises ends the work."""
         self.parts = tuple(parts)
-        found = [_searched(part) for part in self.parts]
+        found: list[list[str]] = []
+        for part in self.parts:
+            look()
+            found.append(_searched(part))
         self._known = {term for part in found for term in part}
         self._ranking: Any = None
         if self._known:

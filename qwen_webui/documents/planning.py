@@ -7,7 +7,7 @@ out, call by call, is chat's business.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from qwen_webui.documents.index import Hit, Index
@@ -41,18 +41,30 @@ class Library:
     index: Index
 
     @classmethod
-    def of(cls, documents: Sequence[Document], count: Count, context: int = 32_768) -> Library:
+    def of(
+        cls,
+        documents: Sequence[Document],
+        count: Count,
+        context: int = 32_768,
+        look: Callable[[], None] = lambda: None,
+    ) -> Library:
         """Splits and indexes. Takes about 3 ms a page: call it in a thread.
 
-        `context`: tokens of the loaded checkpoint's; a small one gets smaller parts.
+        `context`: tokens of the loaded checkpoint's; a small one gets smaller parts. `look` is
+        called again and again; what it raises ends the work.
         """
         tokens = max(_LEAST_PART, min(PART_TOKENS, context // 12))
+
+        def counted(text: str) -> int:
+            look()
+            return count(text)
+
         parts = tuple(
             part
             for number, document in enumerate(documents, 1)
-            for part in split(document, count, number=number, tokens=tokens)
+            for part in split(document, counted, number=number, tokens=tokens)
         )
-        return cls(tuple(documents), parts, Index(parts))
+        return cls(tuple(documents), parts, Index(parts, look))
 
     def document(self, number: int) -> Document | None:
         """The document of that number, if there is one."""

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
+from qwen_webui.documents.ahead import Ahead
 from qwen_webui.documents.diagnosis import Diagnosis
 from qwen_webui.documents.intake import Intake, shown_name
 from qwen_webui.documents.ocr import Ocr, find_ocr
@@ -47,13 +48,18 @@ class Shelf:
         tokenizer: Callable[[], ChatTokenizer],
         clock: Callable[[], float] = time.time,
         reader: DocumentReader | None = None,
+        context: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """`tokenizer` gives the present one or raises ModelNotReady. Needs a running loop."""
+        """`tokenizer` gives the present one or raises ModelNotReady; `context` is that of the
+        loaded checkpoint, for which documents are made ready to be asked, None for none. Needs a
+        running loop."""
         self._documents = store.documents
         self._clock = clock
         self._reader = reader or DocumentReader()
         self._intake = Intake(store.documents, self._reader.limits.file_bytes)
         self._texts = Texts(store.documents, tokenizer)
+        self._context = context
+        self._ahead = Ahead()
         self._recognising: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._closed = False
@@ -66,12 +72,14 @@ class Shelf:
         self._sweeping.cancel()
         await asyncio.gather(self._sweeping, return_exceptions=True)
         await self._intake.close()
+        await self._ahead.close()
         await self._texts.close()
 
-    async def receive(self, chunks: AsyncIterator[bytes]) -> Path:
+    async def receive(self, owner: str, chunks: AsyncIterator[bytes]) -> Path:
         """Write a file to the disk as it comes; give it to `upload` within the same task, or it is
-        deleted when that ends. Raises PayloadTooLarge, and StoreError for a full disk."""
-        return await self._intake.receive(chunks)
+        deleted when that ends. Raises PayloadTooLarge, StoreError for a full disk, and Overloaded
+        while too many are on their way."""
+        return await self._intake.receive(owner, chunks)
 
     async def upload(
         self, owner: str, received: Path, name: str, *, conversation: str | None = None
@@ -79,13 +87,13 @@ class Shelf:
         """Read what was received and keep it: Progress in pages, then the document, once, last.
 
         On any failure, and when the stream is closed before, nothing is left. Raises NotFound for
-        a conversation that is not the owner's, InvalidRequest (too_many_documents), what
-        DocumentReader.read raises, and StoreError.
+        a conversation that is not the owner's, InvalidRequest (too_many_documents),
+        PayloadTooLarge (documents_full), what DocumentReader.read raises, and StoreError.
         """
         incoming = self._intake.take(received)
         try:
             shown = shown_name(name)
-            await self._documents.check_room(owner, conversation)
+            await self._documents.check_room(owner, conversation, incoming.size)
             document: Document | None = None
             async with aclosing(self._reader.read(received, shown)) as items:
                 async for item in items:
@@ -111,13 +119,13 @@ class Shelf:
                 f"The text has {len(text):,} characters; {most:,} are the most that is read. "
                 "Paste it in smaller parts."
             )
-        await self._documents.check_room(owner, conversation)
+        await self._documents.check_room(owner, conversation, len(text))
         document = await asyncio.to_thread(pasted, text, shown)
         if not document.pages:
             raise DocumentError(
                 "The text is empty. Paste at least one word.", code="document_empty"
             )
-        incoming = await self._intake.begin()
+        incoming = await self._intake.begin(owner)
         try:
             return await self._keep(owner, incoming, document, conversation, text)
         except BaseException:
@@ -205,6 +213,7 @@ class Shelf:
         text = await asyncio.to_thread(dump, document)
         changed = await self._documents.replace_text(owner, kept, text, document.to_recognise)
         self._texts.forget([kept.id])
+        self._make_ready(owner, changed)
         yield changed
 
     async def _keep(
@@ -237,8 +246,21 @@ class Shelf:
             self._intake.later(self._taken_back(owner, adding))
             raise
         # Nothing may wait from here on: a cancelled upload would leave the document there.
-        incoming.unlock()
+        self._intake.placed(incoming)
+        self._make_ready(owner, kept)
         return kept
+
+    def _make_ready(self, owner: str, kept: StoredDocument) -> None:
+        """What the first question will ask: the documents of the conversation together, in the
+        order in which they are listed."""
+
+        async def library() -> None:
+            context, place = self._context(), kept.conversation
+            if context is not None:
+                asked = await self.list(owner, place) if place is not None else (kept,)
+                await self._texts.library(asked, context)
+
+        self._ahead.want(kept.conversation or kept.id, library)
 
     async def _taken_back(self, owner: str, adding: asyncio.Task[StoredDocument]) -> None:
         """Who uploaded it went away while it was put in place."""

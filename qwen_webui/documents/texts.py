@@ -6,6 +6,7 @@ Bounded, made in threads, once each. Whose a document is was asked before: here 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from qwen_webui.documents.values import Document
 from qwen_webui.errors import InvalidRequest
 from qwen_webui.store import StoredDocument
 from qwen_webui.store.documents import Documents
+from qwen_webui.store.folders import missing
 from qwen_webui.tokens import ChatTokenizer
 
 T = TypeVar("T")
@@ -48,6 +50,7 @@ class Texts:
             KEPT_CHARACTERS, lambda library: sum(map(_characters, library.documents))
         )
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._building: dict[threading.Event, frozenset[str]] = {}
 
     async def document(self, kept: StoredDocument) -> Document:
         """Its text. Raises NotFound when it was deleted meanwhile."""
@@ -73,20 +76,33 @@ class Texts:
         tokenizer = self._present_tokenizer()
 
         async def make() -> Library:
-            documents = await self._asked(kept)
-            return await self._in_turn(lambda: Library.of(documents, tokenizer.count, context))
+            stop = threading.Event()
+            self._building[stop] = frozenset(one.id for one in kept)
+            try:
+                documents = await self._asked(kept)
+                return await self._in_turn(
+                    lambda: Library.of(documents, tokenizer.count, context, _until(stop))
+                )
+            finally:
+                del self._building[stop]
 
         return await self._libraries.get((tuple(map(_version, kept)), context), make)
 
     def forget(self, ids: Sequence[str]) -> None:
-        """Drop everything of these documents."""
+        """Drop everything of these documents, and end what is made of them: NotFound to whoever
+        waits for it."""
         gone = set(ids)
+        for stop, documents in self._building.items():
+            if documents & gone:
+                stop.set()
         self._texts.forget(lambda version: version[0] in gone)
         self._diagnoses.forget(lambda version: version[0] in gone)
         self._libraries.forget(lambda key: any(version[0] in gone for version in key[0]))
 
     async def close(self) -> None:
         """Drop everything, and make nothing any more."""
+        for stop in self._building:
+            stop.set()
         await self._libraries.close()
         await self._diagnoses.close()
         await self._texts.close()
@@ -119,6 +135,16 @@ class Texts:
             self._libraries.forget(lambda _: True)
             self._counted_by = tokenizer
         return tokenizer
+
+
+def _until(stop: threading.Event) -> Callable[[], None]:
+    """What ends the work of a thread once `stop` is set."""
+
+    def look() -> None:
+        if stop.is_set():
+            raise missing()
+
+    return look
 
 
 def _version(kept: StoredDocument) -> _Version:

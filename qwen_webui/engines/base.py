@@ -11,6 +11,8 @@ from typing import Protocol
 
 from qwen_webui.types import (
     CheckpointSpec,
+    DistributionRequest,
+    Distributions,
     EngineInfo,
     GenerationEvent,
     GenerationRequest,
@@ -47,6 +49,11 @@ class Engine(Protocol):
         """Natural-log probability of each token after the first, teacher forced: n - 1 values."""
         ...
 
+    async def distributions(self, asked: DistributionRequest) -> Distributions:
+        """What each position of a text predicts, teacher forced. Raises InvalidRequest for more
+        than one answer holds, and from an engine that cannot tell it."""
+        ...
+
     async def ended(self) -> None:
         """Returns once the engine has died of itself. After `close` it tells nothing."""
         ...
@@ -58,6 +65,11 @@ class Engine(Protocol):
 
 class EngineLoader(Protocol):
     """Makes engines on one device; never two at once."""
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process of ours that owns the device, while it lives; None where there is none."""
+        return None
 
     async def load(self, plan: LoadPlan, report: Report) -> Engine:
         """Load `plan`. The engine before must have been closed. Raises CheckpointError,

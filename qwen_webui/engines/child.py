@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from qwen_webui.engines.wire import (
+    COMPUTING,
     Answer,
     Call,
     Cancel,
@@ -28,13 +29,12 @@ from qwen_webui.engines.wire import (
     Event,
     Failed,
     Report,
-    Score,
     Work,
     framed,
     read_report,
 )
 from qwen_webui.errors import EngineCrashed, EngineTimeout, WebUIError
-from qwen_webui.types import Finished, GenerationEvent, GenerationRequest
+from qwen_webui.types import Finished, GenerationEvent
 
 PACKAGE = "qwen_webui.engines.worker"
 # Nothing may be compiled or fetched while people wait, and nothing reported to anyone.
@@ -180,7 +180,7 @@ class Child:
     def end_calls(self, error: WebUIError) -> None:
         """Everything being computed raises `error`; the worker is told to stop it."""
         for call in tuple(self._calls.values()):
-            if not isinstance(call.work, GenerationRequest | Score):
+            if not isinstance(call.work, COMPUTING):
                 continue
             call.reports.put_nowait(Failed(call.number, error))
             self.forget(call, cancel=True)

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from llguidance import LLMatcher
 from torch import Tensor
 
-from qwen_webui.engines.compiled import Compiled
+from qwen_webui.engines.compiled import Compiled, Grammars
 from qwen_webui.engines.room import budget_too_small
 from qwen_webui.errors import GenerationFailed
 from qwen_webui.structured.alphabet import Alphabet
 from qwen_webui.structured.closing import QUICK, fresh_end
 from qwen_webui.structured.names import Names
-from qwen_webui.types import ConstraintKind, FinishReason
+from qwen_webui.types import Constraint, ConstraintKind, FinishReason
 
 # Symbols of the end known before that the last token may have made superfluous.
 SKIPPED = 16
@@ -210,6 +211,23 @@ class _Bits:
         bits = (self._there.view(torch.uint8).unsqueeze(1) >> self._shifts) & 1
         allowed = bits.view(torch.bool).view(1, -1)[:, : scores.shape[1]]
         return torch.where(allowed, scores, -torch.inf)
+
+
+@contextmanager
+def guiding(
+    grammars: Grammars,
+    constraint: Constraint | None,
+    stop_ids: tuple[int, ...],
+    room: int,
+    device: torch.device,
+) -> Iterator[Guide | None]:
+    """What keeps an answer of at most `room` tokens to `constraint`, for as long as it takes."""
+    if constraint is None:
+        yield None
+        return
+    with grammars.lent(constraint) as compiled:
+        _, alphabet = grammars.vocabulary()
+        yield Guide(compiled, alphabet, constraint.kind, stop_ids, room, device)
 
 
 def _gave_up(matcher: LLMatcher) -> GenerationFailed:

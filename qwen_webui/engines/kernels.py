@@ -13,6 +13,7 @@ from torch import nn
 from transformers import PretrainedConfig
 
 from qwen_webui.errors import CheckpointError
+from qwen_webui.extras import INSTALL, has_quantizers
 from qwen_webui.types import Device
 
 # In order of preference; a later one is tried when an earlier one fails to load or to compute.
@@ -49,6 +50,25 @@ def candidates(
     raise CheckpointError(
         f"This checkpoint is quantised with {method or 'an unnamed method'} in {bits} bits. "
         "GPTQ in 4 or 8 bits and AWQ in 4 bits can be loaded."
+    )
+
+
+def refuse_unreadable(
+    title: str, quantized: Mapping[str, Any] | None, device: Device, reason: str
+) -> None:
+    """Raise CheckpointError where the reference path lacks what reads `title`; `reason` is why
+    ours does not take it, if it does not."""
+    candidates(quantized, device)
+    if quantized is None or has_quantizers():
+        return
+    if reason:
+        raise CheckpointError(
+            f"{title} cannot be computed with what is installed: {reason}. gptqmodel reads such "
+            f"checkpoints: {INSTALL}. Or load another."
+        )
+    raise CheckpointError(
+        f"{title} is quantised, and with --engine-path reference gptqmodel reads it, which is not "
+        f"installed: {INSTALL}. Or start without --engine-path."
     )
 
 

@@ -16,7 +16,8 @@ from transformers.utils import logging as noise
 
 from qwen_webui.engines.kernels import quantization
 from qwen_webui.errors import CheckpointError
-from qwen_webui.types import Dtype, LoadPlan, ModelShape, Sampling
+from qwen_webui.memory import FLOAT32_PARAMETERS
+from qwen_webui.types import Dtype, LoadPlan, Sampling
 
 # A Qwen2ForCausalLM. What transformers declares of it and of generate() does not fit together.
 Model = Any
@@ -24,8 +25,6 @@ Model = Any
 # Below this many parameters threads cost more than they give (measured on two cores: 147 tokens/s
 # with one thread, 148 with two; beside other work 164 and 61), and the page wants a core too.
 ONE_THREAD_PARAMETERS = 50_000_000
-# Above this many parameters float32 on a CPU would cost memory and time that people notice.
-FLOAT32_PARAMETERS = 1_000_000_000
 
 
 def read_config(plan: LoadPlan) -> PretrainedConfig:
@@ -47,13 +46,13 @@ def choose_dtype(plan: LoadPlan, config: PretrainedConfig) -> Dtype:
         if quantization(config) is not None:
             return "float16"
         return plan.dtype or ("bfloat16" if torch.cuda.is_bf16_supported() else "float16")
-    large = _parameters(plan.spec.shape) > FLOAT32_PARAMETERS
+    large = plan.spec.shape.parameters > FLOAT32_PARAMETERS
     return plan.dtype or ("bfloat16" if large else "float32")
 
 
 def threads_for(plan: LoadPlan) -> int:
     """Threads that torch should take for one request on the CPU."""
-    small = _parameters(plan.spec.shape) < ONE_THREAD_PARAMETERS
+    small = plan.spec.shape.parameters < ONE_THREAD_PARAMETERS
     return 1 if small else max(1, psutil.cpu_count(logical=False) or 1)
 
 
@@ -129,10 +128,3 @@ def _quieten() -> None:
 
 def _or(value: float | None, default: float) -> float:
     return default if value is None else float(value)
-
-
-def _parameters(shape: ModelShape) -> int:
-    attention = (2 * shape.heads + 2 * shape.kv_heads) * shape.head_size * shape.hidden
-    layer = attention + 3 * shape.hidden * shape.intermediate
-    tables = 1 if shape.tied_embeddings else 2
-    return shape.layers * layer + tables * shape.vocabulary * shape.hidden

@@ -13,6 +13,8 @@ from qwen_webui.memory import machine_memory
 from qwen_webui.types import (
     CheckpointSpec,
     Device,
+    DistributionRequest,
+    Distributions,
     EngineInfo,
     Finished,
     GenerationEvent,
@@ -132,6 +134,13 @@ class ProcessEngine(Engine):
         values = await self._child.ask(Score(tuple(token_ids)), beats_count=True)
         assert isinstance(values, list), "Score answers with a list"
         return values
+
+    async def distributions(self, asked: DistributionRequest) -> Distributions:
+        """See Engine."""
+        self._refuse_if_closed()
+        found = await self._child.ask(asked, beats_count=True)
+        assert isinstance(found, Distributions), "a DistributionRequest answers with Distributions"
+        return found
 
     async def ended(self) -> None:
         """See Engine."""

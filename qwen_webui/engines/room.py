@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qwen_webui.errors import ContextLengthExceeded, InvalidRequest
+from qwen_webui.types import MOST_IDS, MOST_NUMBERS, MOST_POSITIONS, DistributionRequest
 
 
 def room_for_answer(prompt: int, context: int, wanted: int | None) -> int:
@@ -42,3 +43,33 @@ def refuse_long_text(tokens: int, context: int) -> None:
         )
     if tokens < 1:
         raise InvalidRequest("There is no token to score. Give at least one.", param="token_ids")
+
+
+def check_distributions(asked: DistributionRequest, context: int, vocabulary: int) -> None:
+    """Raise unless `asked` can be answered at once over `vocabulary` ids."""
+    refuse_long_text(len(asked.token_ids), context)
+    if asked.start < 0 or not 1 <= asked.positions <= MOST_POSITIONS:
+        raise InvalidRequest(
+            f"{asked.positions} positions from {asked.start} on were asked for; one answer holds "
+            f"1 to {MOST_POSITIONS}. Ask in parts.",
+            param="start",
+        )
+    most = min(MOST_IDS, MOST_NUMBERS // asked.positions)
+    if not 1 <= asked.top <= most:
+        raise InvalidRequest(
+            f"{asked.top} ids of each of {asked.positions} positions were asked for; one answer "
+            f"holds 1 to {most}. Ask for fewer, or in smaller parts.",
+            param="top",
+        )
+    if asked.at is not None and len(asked.at) != 4 * asked.positions * asked.top:
+        raise InvalidRequest(
+            f"The ids have {len(asked.at)} bytes; {asked.positions} positions of {asked.top} ids "
+            f"take {4 * asked.positions * asked.top}.",
+            param="at",
+        )
+    known = memoryview(asked.at).cast("i") if asked.at is not None else ()
+    if any(not 0 <= token < vocabulary for token in (*asked.token_ids, *known)):
+        raise InvalidRequest(
+            f"The text or the ids hold a token that is not one of 0 to {vocabulary - 1}.",
+            param="token_ids",
+        )

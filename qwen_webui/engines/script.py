@@ -17,7 +17,8 @@ class Script:
 
     `words` is the answer, one token each when there is no tokenizer; None echoes the last user
     text. `answer` computes it instead. `fail_at`, `hang_at` and `die_at` strike before that
-    token; `load_error` is raised by the load after `load_delay`.
+    token; `load_error` is raised by the load after `load_delay`. `surprise` is minus the
+    natural-log probability of each token of a text that is scored.
     """
 
     words: tuple[str, ...] | None = None
@@ -30,6 +31,7 @@ class Script:
     die_at: int | None = None
     load_delay: float = 0.0
     load_error: WebUIError | None = None
+    surprise: float = 1.0
 
     def text(self, spec: CheckpointSpec, request: GenerationRequest) -> str:
         """The whole answer."""

@@ -13,12 +13,12 @@ import re
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 
 from qwen_webui.engines.base import Engine, EngineLoader, Report
-from qwen_webui.engines.room import budget_too_small, refuse_long_text, room_for_answer
+from qwen_webui.engines.room import budget_too_small, room_for_answer
 from qwen_webui.engines.script import DEFAULTS, Script
+from qwen_webui.engines.scripted_scores import predictions, scores, told
 from qwen_webui.engines.stops import StopFilter
 from qwen_webui.errors import (
     EngineCrashed,
@@ -30,6 +30,8 @@ from qwen_webui.errors import (
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
     CheckpointSpec,
+    DistributionRequest,
+    Distributions,
     EngineInfo,
     Finished,
     FinishReason,
@@ -39,7 +41,6 @@ from qwen_webui.types import (
     MemoryUse,
     Progress,
     TextDelta,
-    TokenLogprob,
     Usage,
 )
 
@@ -179,10 +180,15 @@ class ScriptedEngine(Engine):
             loader.running -= 1
 
     async def score(self, token_ids: Sequence[int]) -> list[float]:
-        """-1.0 for every token after the first."""
+        """See scripted_scores.py."""
         await self._pause(0.0)
-        refuse_long_text(len(token_ids), self._plan.max_context)
-        return [-1.0] * (len(token_ids) - 1)
+        return scores(token_ids, self._plan, self._loader.script_for(self.checkpoint))
+
+    async def distributions(self, asked: DistributionRequest) -> Distributions:
+        """See scripted_scores.py."""
+        await self._pause(0.0)
+        script = self._loader.script_for(self.checkpoint)
+        return predictions(asked, self._plan, script, self._tokenizer)
 
     async def ended(self) -> None:
         """See Engine."""
@@ -221,7 +227,7 @@ class ScriptedEngine(Engine):
             ended = stops.stopped or done == limit
             if ended:
                 text, reason = text + stops.flush(), "stop" if stops.stopped else "length"
-            yield TextDelta(text, (token,), self._logprobs(request, token, whole))
+            yield TextDelta(text, (token,), told(request, token, whole))
             if ended:
                 break
         else:
@@ -261,18 +267,9 @@ class ScriptedEngine(Engine):
             return len(prompt.split() if isinstance(prompt, str) else prompt)
         return sum(len(message.content.split()) for message in request.messages)
 
-    def _logprobs(
-        self, request: GenerationRequest, token: int, text: str
-    ) -> tuple[TokenLogprob, ...]:
-        wanted = request.sampling.logprobs
-        if wanted is None:
-            return ()
-        plain = TokenLogprob(token, text, -0.5)
-        return (replace(plain, top=((token, text, -0.5),)) if wanted else plain,)
-
     async def _strike(self, script: Script, place: int) -> None:
         if script.fail_at == place:
-            assert script.error is not None, "a script that fails needs its error"
+            assert script.error, "a script that fails needs its error"
             raise script.error
         if script.die_at == place:
             self._loader.die()

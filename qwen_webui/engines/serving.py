@@ -14,8 +14,9 @@ from qwen_webui.engines.cancelling import Ticket
 from qwen_webui.engines.decode.host_cache import HostCache
 from qwen_webui.engines.device import give_back, measured
 from qwen_webui.engines.failures import translated
-from qwen_webui.engines.transformers import AnyModel, load_model
+from qwen_webui.engines.paths import AnyModel, load_model
 from qwen_webui.engines.wire import (
+    COMPUTING,
     Answer,
     Call,
     Cancel,
@@ -29,7 +30,7 @@ from qwen_webui.engines.wire import (
     Work,
 )
 from qwen_webui.errors import EngineCrashed, ModelNotReady, OutOfMemory
-from qwen_webui.types import GenerationEvent, GenerationRequest, LoadPlan
+from qwen_webui.types import DistributionRequest, GenerationEvent, GenerationRequest, LoadPlan
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class Worker:
     def _begin(self, number: int, work: Work) -> None:
         ticket = self._tickets[number] = Ticket()
         future = self._pool.submit(self._carry_out, number, work, ticket)
-        if isinstance(work, GenerationRequest | Score):
+        if isinstance(work, COMPUTING):
             self._running.add(future)
             future.add_done_callback(self._running.discard)
 
@@ -78,6 +79,8 @@ class Worker:
                     self._loaded().generate(work, ticket, emit)
                 case Score(token_ids):
                     value = self._loaded().score(token_ids, ticket)
+                case DistributionRequest():
+                    value = self._loaded().distributions(work, ticket)
                 case Unload():
                     self._unload()
                 case ReadMemory(device):

@@ -1,14 +1,11 @@
-"""A checkpoint computed by transformers: load, generate, score, unload. Blocking.
+"""A checkpoint computed by transformers, the reference path: load, generate, score, unload.
 
-The narrow seam of the worker: whatever else is to compute answers offers `load_model` and what
-LoadedModel offers. One implementation for FP16, GPTQ and AWQ.
+Blocking. One implementation for FP16, GPTQ and AWQ. Whether it is taken is said in paths.py.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,32 +16,28 @@ from transformers import DynamicCache, GenerationConfig, LogitsProcessorList
 from qwen_webui.engines import device as devices
 from qwen_webui.engines.cancelling import LayerHooks, Ticket
 from qwen_webui.engines.compiled import Grammars
-from qwen_webui.engines.constraint import Guide
-from qwen_webui.engines.decode.host_cache import HostCache
-from qwen_webui.engines.decode.loading import load_decoded
-from qwen_webui.engines.decode.model import DecodedModel
-from qwen_webui.engines.decode.source import NotForThisPath
-from qwen_webui.engines.failures import NOT_FINITE, is_out_of_memory, of_load
+from qwen_webui.engines.constraint import guiding
+from qwen_webui.engines.failures import is_out_of_memory
 from qwen_webui.engines.kernels import candidates, kernel_of, quantization
 from qwen_webui.engines.loading import (
     Model,
     choose_dtype,
-    has_generation_config,
     read_config,
     read_model,
     sampling_defaults,
     threads_for,
     weights_bytes,
 )
-from qwen_webui.engines.progress import Emit, LoadProgress, PrefillProgress
-from qwen_webui.engines.room import refuse_long_text, room_for_answer
+from qwen_webui.engines.progress import Emit, PrefillProgress
+from qwen_webui.engines.room import check_distributions, refuse_long_text, room_for_answer
 from qwen_webui.engines.sampler import Sampler
+from qwen_webui.engines.scoring import SCORED_AT_ONCE, Reading, Scores, Tops
 from qwen_webui.engines.streamer import AnswerComplete, TokenStreamer
-from qwen_webui.errors import CheckpointError, GenerationFailed
+from qwen_webui.errors import CheckpointError
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
-    Constraint,
-    Device,
+    DistributionRequest,
+    Distributions,
     Dtype,
     EngineInfo,
     GenerationRequest,
@@ -55,14 +48,9 @@ from qwen_webui.types import (
 
 # Tokens computed at once. Bounds the memory of a prefill and the time until a cancel is seen.
 CHUNK = {"cpu": 256, "cuda": 2048}
-SCORED_AT_ONCE = 256
 GREEDY = Sampling(0.0, 1.0, 0, 0.0, 1.0, 0.0, 0.0, max_new_tokens=4)
 
 log = logging.getLogger(__name__)
-
-
-# On these devices `auto` is our own path where it takes the checkpoint.
-OURS: frozenset[Device] = frozenset({"cuda"})
 
 
 class LoadedModel:
@@ -89,7 +77,6 @@ class LoadedModel:
             stop_ids=tokenizer.stop_ids,
             weights_bytes=weights_bytes(model),
             load_seconds=0.0,
-            notes=_notes(plan, dtype, kernel_of(model.model.layers[0])),
         )
         # What generate() would add to ours unasked: the sampler applies these, once.
         model.generation_config = GenerationConfig(pad_token_id=tokenizer.stop_ids[0])
@@ -101,7 +88,9 @@ class LoadedModel:
         room = room_for_answer(len(prompt), self.info.max_context, sampling.max_new_tokens)
         vocabulary = self._model.config.vocab_size
         prefill = PrefillProgress(len(prompt), self._chunk, emit)
-        with self._guiding(sampling.constraint, room) as guide:
+        with guiding(
+            self._grammars, sampling.constraint, self.info.stop_ids, room, self._device
+        ) as guide:
             sampler = Sampler(
                 sampling, self._tokenizer, vocabulary, self._device, len(prompt), guide
             )
@@ -117,20 +106,16 @@ class LoadedModel:
     def score(self, token_ids: tuple[int, ...], ticket: Ticket) -> list[float]:
         """Natural-log probability of each token after the first: n - 1 values."""
         refuse_long_text(len(token_ids), self.info.max_context)
-        ids = torch.tensor([token_ids], device=self._device)
-        cache = DynamicCache(config=self._model.config)
-        values: list[float] = []
-        with self._computing(ticket, lambda _: None):
-            for start in range(0, len(token_ids) - 1, SCORED_AT_ONCE):
-                part = ids[:, start : min(start + SCORED_AT_ONCE, len(token_ids) - 1)]
-                logits = self._model(part, past_key_values=cache, use_cache=True).logits[0]
-                logprobs = torch.log_softmax(logits.float(), dim=-1)
-                following = ids[0, start + 1 : start + 1 + part.shape[1], None]
-                found = logprobs.gather(1, following)[:, 0]
-                if not bool(torch.isfinite(found).all()):
-                    raise GenerationFailed(NOT_FINITE)
-                values += found.tolist()
-        return values
+        scores = Scores(token_ids)
+        self._read(token_ids, scores, ticket)
+        return scores.values
+
+    def distributions(self, asked: DistributionRequest, ticket: Ticket) -> Distributions:
+        """What the positions of a text predict."""
+        check_distributions(asked, self.info.max_context, self._model.config.vocab_size)
+        tops = Tops(asked)
+        self._read(asked.token_ids, tops, ticket)
+        return tops.found()
 
     def warm_up(self) -> None:
         """A short greedy answer: quantised weights are repacked by the first forward pass, and
@@ -144,15 +129,15 @@ class LoadedModel:
         del self._model, self._hooks
         devices.give_back()
 
-    @contextmanager
-    def _guiding(self, constraint: Constraint | None, room: int) -> Iterator[Guide | None]:
-        """What keeps an answer to `constraint`, for as long as it takes."""
-        if constraint is None:
-            yield None
-            return
-        with self._grammars.lent(constraint) as compiled:
-            _, alphabet = self._grammars.vocabulary()
-            yield Guide(compiled, alphabet, constraint.kind, self.info.stop_ids, room, self._device)
+    def _read(self, token_ids: tuple[int, ...], reading: Reading, ticket: Ticket) -> None:
+        """Have `reading` take the logits of every token but the last."""
+        ids = torch.tensor([token_ids], device=self._device)
+        cache = DynamicCache(config=self._model.config)
+        with self._computing(ticket, lambda _: None):
+            for start in range(0, len(token_ids) - 1, SCORED_AT_ONCE):
+                part = ids[:, start : min(start + SCORED_AT_ONCE, len(token_ids) - 1)]
+                logits = self._model(part, past_key_values=cache, use_cache=True).logits[0]
+                reading.take(start, logits.float())
 
     @contextmanager
     def _computing(self, ticket: Ticket, entered: Callable[[int], None]) -> Iterator[None]:
@@ -180,70 +165,8 @@ class LoadedModel:
         )
 
 
-AnyModel = LoadedModel | DecodedModel
-
-
-def load_model(plan: LoadPlan, emit: Emit, cache: HostCache | None = None) -> AnyModel:
-    """Load `plan`, from `cache` if it is kept there, and try it out. Raises CheckpointError,
-    OutOfMemory, DeviceUnusable or EngineCrashed; nothing stays loaded then."""
-    started = time.monotonic()
-    progress = LoadProgress(plan.spec.weights_bytes, emit)
-    progress.taken(0)
-    try:
-        devices.require(plan.device)
-        with devices.Watch(plan.device, progress.taken):
-            loaded = _load(plan, cache or HostCache())
-    except Exception as error:
-        log.info("the load of %s failed", plan.spec.name, exc_info=error)
-        failure = of_load(error, plan.spec.name)
-    else:
-        devices.give_back()
-        seconds = time.monotonic() - started
-        loaded.info = dataclasses.replace(loaded.info, load_seconds=seconds)
-        progress.taken(plan.spec.weights_bytes)
-        return loaded
-    # Outside `except`: inside it the traceback would still hold the half-loaded model.
-    devices.give_back()
-    raise failure
-
-
-def _notes(plan: LoadPlan, dtype: Dtype, kernel: str) -> tuple[str, ...]:
-    """What people should know of a choice that was made for them."""
-    notes = []
-    if plan.dtype not in (None, dtype):
-        notes.append(f"Quantised weights are computed in {dtype} on this device.")
-    if kernel in ("TorchInt8Linear", "torch int8pack"):
-        notes.append("On the CPU, 8-bit weights are rescaled by rows: faster, a little less exact.")
-    if plan.yarn_factor > 1.0:
-        notes.append(
-            f"YaRN factor {plan.yarn_factor:g} is on: short texts may be answered a little worse."
-        )
-    if not has_generation_config(plan.folder):
-        notes.append("This checkpoint names no sampling of its own: the default is greedy.")
-    return tuple(notes)
-
-
-def _load(plan: LoadPlan, cache: HostCache) -> AnyModel:
-    if plan.engine_path == "reference" or (plan.engine_path == "auto" and plan.device not in OURS):
-        return _load_reference(plan)
-    config = read_config(plan)
-    try:
-        dtype = choose_dtype(plan, config)
-        model = load_decoded(plan, config, dtype, cache)
-    except NotForThisPath as reason:
-        log.warning("the reference path computes %s: %s", plan.spec.name, reason)
-        note = f"The quick path does not take this checkpoint here: {reason}."
-    else:
-        notes = _notes(plan, dtype, model.info.kernel)
-        model.info = dataclasses.replace(model.info, notes=notes)
-        return model
-    devices.give_back()
-    found = _load_reference(plan)
-    found.info = dataclasses.replace(found.info, notes=(*found.info.notes, note))
-    return found
-
-
-def _load_reference(plan: LoadPlan) -> LoadedModel:
+def load_reference(plan: LoadPlan) -> LoadedModel:
+    """The model, tried out. Raises what the libraries raise, and CheckpointError."""
     tokenizer = ChatTokenizer.load(Path(plan.folder))
     config = read_config(plan)
     dtype = choose_dtype(plan, config)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from qwen_webui.errors import WebUIError
 from qwen_webui.types import (
     Device,
+    DistributionRequest,
+    Distributions,
     EngineInfo,
     GenerationEvent,
     GenerationRequest,
@@ -45,8 +47,10 @@ class Score:
     token_ids: tuple[int, ...]
 
 
-Work = LoadPlan | GenerationRequest | Score | Unload | ReadMemory
-Answer = EngineInfo | MemoryUse | list[float] | None
+Work = LoadPlan | GenerationRequest | Score | DistributionRequest | Unload | ReadMemory
+Answer = EngineInfo | MemoryUse | Distributions | list[float] | None
+# Computes, so an unload or a swap ends it.
+COMPUTING = GenerationRequest | Score | DistributionRequest
 
 
 @dataclass(frozen=True)

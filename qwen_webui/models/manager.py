@@ -27,6 +27,7 @@ from qwen_webui.models.line import Line, Ticket
 from qwen_webui.models.recovery import Recovery
 from qwen_webui.models.slot import EngineSlot
 from qwen_webui.models.swap import Swapper
+from qwen_webui.models.tally import Count, Served, Tally
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
     CheckpointSpec,
@@ -77,13 +78,21 @@ class ModelManager:
         self._line = Line(max_running, max_waiting, queue_timeout, self._counted)
         wanted = None if dtype == "auto" else dtype
         self._slot = EngineSlot(loader, device, wanted, max_context, engine_path, host_cache)
-        self._swapper = Swapper(library, self._slot, self._line, self._board, drain_seconds)
+        self.tally = Tally()
+        self._swapper = Swapper(
+            library, self._slot, self._line, self._board, drain_seconds, self.tally
+        )
         self._recovery = Recovery(self._slot, self._line, self._board)
         self._stopping = False
 
     def status(self) -> ModelStatus:
         """The state now."""
         return self._board.now
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that computes, where it is one of ours and lives."""
+        return self._loader.pid
 
     async def changed(self, seen: ModelStatus) -> ModelStatus:
         """The state, as soon as it is another than `seen`."""
@@ -95,12 +104,22 @@ class ModelManager:
             raise self._not_ready()
         return self._slot.held.tokenizer
 
+    def context(self) -> int | None:
+        """Tokens that the checkpoint that serves or is about to takes; None without one."""
+        info = self.status().info
+        return info.max_context if info is not None else None
+
     async def memory(self) -> MemoryUse:
         """Measured now; nothing at all of a card that was asked for and is not there."""
         try:
             return await self._slot.memory()
         except DeviceUnusable:
             return NO_CARD
+
+    async def room(self) -> MemoryUse:
+        """As `memory`, with what the loaded checkpoint would give back counted as free. Raises
+        DeviceUnusable."""
+        return await self._slot.room()
 
     async def forecasts(self) -> tuple[tuple[CheckpointSpec, MemoryForecast], ...]:
         """Every known checkpoint with what it would take, were the loaded one unloaded."""
@@ -153,19 +172,17 @@ class ModelManager:
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         """Queued* and then the engine's events; closing the generator cancels wherever it is.
         Raises what `lease` and the engine raise; a dead engine is replaced in the background."""
-        ticket = self._join()
+        count = self.tally.begin()
         try:
-            while place := await self._line.step(ticket):
-                yield Queued(place)
-            engine = self._lend()
-            with self._watched(engine):
-                async with aclosing(engine.stream(request)) as events:
-                    async for event in events:
-                        if isinstance(event, Finished):
-                            self._recovery.worked()
-                        yield event
+            async with aclosing(self._stream(request, count)) as events:
+                async for event in events:
+                    count.saw(event)
+                    yield event
+        except Exception as error:
+            count.failed(error)
+            raise
         finally:
-            self._line.leave(ticket)
+            count.end()
 
     async def drain(self, seconds: float) -> None:
         """Refuse what is new and what waits, let what runs finish for `seconds`, then cut it."""
@@ -183,6 +200,24 @@ class ModelManager:
         """End everything now. Closing twice is harmless."""
         await self.drain(0)
         await self._loader.close()
+
+    async def _stream(
+        self, request: GenerationRequest, count: Count
+    ) -> AsyncGenerator[GenerationEvent, None]:
+        ticket = self._join()
+        try:
+            while place := await self._line.step(ticket):
+                yield Queued(place)
+            engine = self._lend()
+            count.served = Served.of(engine.info)
+            with self._watched(engine):
+                async with aclosing(engine.stream(request)) as events:
+                    async for event in events:
+                        if isinstance(event, Finished):
+                            self._recovery.worked()
+                        yield event
+        finally:
+            self._line.leave(ticket)
 
     def _join(self) -> Ticket:
         if self._board.now.info is None and not self._stopping:

@@ -15,6 +15,7 @@ from qwen_webui.errors import Conflict, EngineCrashed, ShuttingDown, WebUIError
 from qwen_webui.models.board import Board
 from qwen_webui.models.line import Line
 from qwen_webui.models.slot import EngineSlot, Prepared
+from qwen_webui.models.tally import Tally
 from qwen_webui.types import CheckpointSpec, Progress, SwapReport
 
 log = logging.getLogger(__name__)
@@ -24,13 +25,20 @@ class Swapper:
     """Runs the loads that were asked for, in turn. After `stop` nothing is brought back."""
 
     def __init__(
-        self, library: Library, slot: EngineSlot, line: Line, board: Board, drain_seconds: float
+        self,
+        library: Library,
+        slot: EngineSlot,
+        line: Line,
+        board: Board,
+        drain_seconds: float,
+        tally: Tally,
     ) -> None:
         self._library = library
         self._slot = slot
         self._line = line
         self._board = board
         self._drain_seconds = drain_seconds
+        self._tally = tally
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[SwapReport] | asyncio.Task[None]] = set()
         self._cancellable: asyncio.Task[object] | None = None
@@ -194,10 +202,12 @@ class Swapper:
             *(spec.name, info.device, report.seconds, info.kernel, info.max_context),
             *(report.freed, report.loaded),
         )
+        self._tally.loads["loaded"] += 1
         self._board.pending.remove(spec.name)
         self._board.settle(name=spec.name, info=info, error=None, error_code=None, last_swap=report)
 
     def _failed(self, spec: CheckpointSpec, error: WebUIError) -> None:
+        self._tally.loads["cancelled" if isinstance(error, Conflict) else "failed"] += 1
         self._board.pending.remove(spec.name)
         reason = {"error": error.message, "error_code": error.code}
         if self._slot.engine is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qwen_webui.errors import CheckpointError, CheckpointMissing, DoesNotFit, SettingsError
+from qwen_webui.extras import INSTALL, has_quantizers
 
 Target = Literal["gptq-int8", "gptq-int4", "awq-int4"]
 TARGETS: tuple[Target, ...] = ("gptq-int8", "gptq-int4", "awq-int4")
@@ -63,6 +64,8 @@ def checked(request: QuantizeRequest) -> Source:
         raise SettingsError(
             f"--samples is {request.samples}; at least 1 is needed.", param="samples"
         )
+    if not has_quantizers():
+        raise SettingsError(f"gptqmodel quantises, and it is not installed: {INSTALL}.")
     if request.out.exists():
         raise SettingsError(
             f"{request.out} exists already; name a new folder with --out.", param="out"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from qwen_webui.errors import StoreError
+from qwen_webui.store.text import fold
 
 T = TypeVar("T")
 
@@ -58,13 +59,15 @@ def translated() -> Iterator[None]:
 
 
 def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
-    """Open an existing file; `mode` "ro" never writes to it. Transactions are begun by hand."""
+    """Open an existing file; `mode` "ro" never writes to it. Transactions are begun by hand, and
+    `fold` is a function in its SQL."""
     db = sqlite3.connect(
         f"{path.resolve().as_uri()}?mode={mode}",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,
     )
+    db.create_function("fold", 1, fold, deterministic=True)
     if mode == "rw":
         db.execute("PRAGMA foreign_keys = ON")
         # What is deleted is overwritten, so that it cannot be read from the file.

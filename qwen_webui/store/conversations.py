@@ -54,7 +54,8 @@ class Store:
     async def create(
         self, owner: str, *, title: str = "", persona: str | None = None
     ) -> Conversation:
-        """Begin a conversation. Without a title its first question becomes the title."""
+        """Begin a conversation. Without a title its first question becomes the title; until then
+        it is called like its first document."""
         now = self._clock()
         fresh = Conversation(secrets.token_hex(16), _title(title), persona, now, now)
         await self._file.write(
@@ -64,7 +65,7 @@ class Store:
 
     async def list(self, owner: str, search: str = "") -> tuple[ConversationEntry, ...]:
         """The owner's conversations, latest first; with `search`, those that hold each word of it
-        in the title or the text."""
+        in the title, the text or the names of their documents."""
         return await self._file.read(lambda db: rows.entries(db, owner, search))
 
     async def get(self, owner: str, id: str) -> Conversation:

@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from qwen_webui.errors import Conflict, InvalidRequest, StoreError
+from qwen_webui.errors import Conflict, InvalidRequest, PayloadTooLarge, StoreError
 from qwen_webui.store import rows
 from qwen_webui.store.file import Deletion, File, run_all
 from qwen_webui.store.folders import Folders, Incoming, missing
@@ -25,6 +25,12 @@ from qwen_webui.store.values import StoredDocument
 
 MOST_OF_A_CONVERSATION = 20
 MOST_WITHOUT = 100
+# Of one owner, in all conversations together.
+MOST_IN_CONVERSATIONS = 2_000
+# Bytes on the disk of one owner, files and what was read of them: of the documents in
+# conversations, and of those without.
+MOST_BYTES = 4 << 30
+MOST_BYTES_WITHOUT = 1 << 30
 
 _COLUMNS = (
     *("id", "name", "kind", "unit", "pages", "bytes", "created", "conversation", "expires"),
@@ -51,10 +57,11 @@ class Documents:
         """A folder for a document on its way. Whoever began it discards it in the end."""
         return await asyncio.to_thread(self._folders.begin)
 
-    async def check_room(self, owner: str, conversation: str | None) -> None:
-        """Raise NotFound unless the conversation is the owner's, and InvalidRequest if no document
-        more may be added to it, or to those without one."""
-        await self._file.read(lambda db: self._check_room(db, owner, conversation))
+    async def check_room(self, owner: str, conversation: str | None, size: int) -> None:
+        """Raise NotFound unless the conversation is the owner's, and if no document more may be
+        added to it, or to those without one, InvalidRequest; PayloadTooLarge (documents_full) if
+        none of `size` bytes may."""
+        await self._file.read(lambda db: self._check_room(db, owner, conversation, size))
 
     async def add(self, owner: str, fresh: StoredDocument, incoming: Incoming) -> StoredDocument:
         """Keep what is in `incoming`, which is finished; given back with its id and its time."""
@@ -66,7 +73,7 @@ class Documents:
         )
 
         def work(db: sqlite3.Connection) -> None:
-            self._check_room(db, owner, kept.conversation)
+            self._check_room(db, owner, kept.conversation, incoming.size)
             _insert(db, owner, kept)
             # Last within the transaction: without a row the folder is an orphan, which is swept.
             self._folders.place(incoming, kept.id)
@@ -171,20 +178,42 @@ class Documents:
             raise missing()
         return _document(row)
 
-    def _check_room(self, db: sqlite3.Connection, owner: str, conversation: str | None) -> None:
+    def _check_room(
+        self, db: sqlite3.Connection, owner: str, conversation: str | None, size: int
+    ) -> None:
         if conversation is not None:
             rows.entry(db, owner, conversation)
-        (there,) = db.execute(
-            f"SELECT count(*) FROM documents WHERE owner = ? AND conversation IS ? AND {_ALIVE}",
-            (owner, conversation, self._clock()),
-        ).fetchone()
-        most = MOST_WITHOUT if conversation is None else MOST_OF_A_CONVERSATION
-        if there >= most:
-            whose = "without a conversation" if conversation is None else "in this conversation"
-            raise InvalidRequest(
-                f"There are {there} documents {whose}, and {most} are the most. Delete one first.",
-                code="too_many_documents",
-            )
+        within = "IS NULL" if conversation is None else "IS NOT NULL"
+        found = db.execute(
+            f"SELECT id, conversation FROM documents WHERE owner = ? AND conversation {within}"
+            f" AND {_ALIVE}",
+            (owner, self._clock()),
+        ).fetchall()
+        there = sum(place == conversation for _, place in found)
+        if conversation is None:
+            _check_count(there, MOST_WITHOUT, "without a conversation")
+        else:
+            _check_count(there, MOST_OF_A_CONVERSATION, "in this conversation")
+            _check_count(len(found), MOST_IN_CONVERSATIONS, "in your conversations")
+        taken = self._folders.size(id for id, _ in found)
+        _check_bytes(taken, size, MOST_BYTES_WITHOUT if conversation is None else MOST_BYTES)
+
+
+def _check_count(there: int, most: int, where: str) -> None:
+    if there >= most:
+        raise InvalidRequest(
+            f"There are {there:,} documents {where}, and {most:,} are the most. Delete one first.",
+            code="too_many_documents",
+        )
+
+
+def _check_bytes(taken: int, size: int, most: int) -> None:
+    if taken + size > most:
+        raise PayloadTooLarge(
+            f"Your documents take {taken / 2**20:,.0f} MiB on the server, and with this one they "
+            f"would take more than {most / 2**20:,.0f} MiB, which is the most. Delete some first.",
+            code="documents_full",
+        )
 
 
 def deletion_of(owner: str) -> Deletion:

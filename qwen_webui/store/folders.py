@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class Incoming:
-    """A folder on its way, with `size` bytes in its original. Of use until it was put in place or
+    """A folder on its way, with `size` bytes in it. Of use until it was put in place or
     thrown away."""
 
     def __init__(self, folder: Path) -> None:
@@ -73,6 +73,7 @@ class Incoming:
             else:
                 self.original.unlink()
             _write(_new(self.folder / TEXT), text, sync=True)
+            self.size += len(text)
             os.fsync(self._lock)
 
     def unlock(self) -> None:
@@ -109,6 +110,10 @@ class Folders:
     def original(self, id: str) -> Path:
         """The file as it was uploaded."""
         return self.root / id / ORIGINAL
+
+    def size(self, ids: Iterable[str]) -> int:
+        """Bytes of the files of these documents, and of what was read of them."""
+        return sum(_size(self.root / id / name) for id in ids for name in (ORIGINAL, TEXT))
 
     def text(self, id: str) -> bytes:
         """What was read of it. Raises NotFound when the document was deleted meanwhile."""
@@ -209,6 +214,13 @@ def _write(number: int, data: bytes, *, sync: bool = False) -> None:
             rest = rest[file.write(rest) :]
         if sync:
             os.fsync(file.fileno())
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # pasted, or deleted meanwhile
 
 
 def _is_id(path: Path) -> bool:

@@ -19,6 +19,12 @@ from qwen_webui.types import Usage
 
 # A search is a few words; more of them only costs time.
 SEARCH_LENGTH = 200
+# A conversation without a title yet is called like its first document, if it has one.
+_ENTRY = (
+    "SELECT id, coalesce(nullif(title, ''), (SELECT name FROM documents d"
+    " WHERE d.conversation = c.id ORDER BY d.created, d.rowid LIMIT 1), ''), persona, created,"
+    " updated, (SELECT count(*) FROM messages WHERE conversation = c.id) FROM conversations c"
+)
 
 
 def insert(
@@ -33,31 +39,27 @@ def insert(
 
 
 def entries(db: sqlite3.Connection, owner: str, search: str) -> tuple[ConversationEntry, ...]:
-    """The owner's conversations, latest first; with `search`, those that hold every word of it."""
+    """The owner's conversations, latest first; with `search`, those that hold every word of it in
+    the title, the text or the names of their documents."""
     words = fold(storable(search[:SEARCH_LENGTH])).split()
     # instr, not LIKE: nothing to escape, and one Chinese character is a word like any other.
     condition = (
-        " AND (instr(c.search, ?) OR EXISTS (SELECT 1 FROM messages m"
-        " WHERE m.conversation = c.id AND instr(m.search, ?)))"
+        " AND (instr(c.search, ?)"
+        " OR EXISTS (SELECT 1 FROM messages m"
+        " WHERE m.conversation = c.id AND instr(m.search, ?))"
+        " OR EXISTS (SELECT 1 FROM documents d"
+        " WHERE d.conversation = c.id AND instr(fold(d.name), ?)))"
     )
     rows = db.execute(
-        "SELECT id, title, persona, created, updated,"
-        " (SELECT count(*) FROM messages WHERE conversation = c.id)"
-        f" FROM conversations c WHERE owner = ?{condition * len(words)}"
-        " ORDER BY updated DESC, rowid DESC",
-        (owner, *(word for word in words for _ in range(2))),
+        f"{_ENTRY} WHERE owner = ?{condition * len(words)} ORDER BY updated DESC, rowid DESC",
+        (owner, *(word for word in words for _ in range(3))),
     )
     return tuple(ConversationEntry(*row) for row in rows)
 
 
 def entry(db: sqlite3.Connection, owner: str, id: str) -> ConversationEntry:
     """One line of the list. Raises NotFound."""
-    row = db.execute(
-        "SELECT id, title, persona, created, updated,"
-        " (SELECT count(*) FROM messages WHERE conversation = c.id)"
-        " FROM conversations c WHERE id = ? AND owner = ?",
-        (storable(id), owner),
-    ).fetchone()
+    row = db.execute(f"{_ENTRY} WHERE id = ? AND owner = ?", (storable(id), owner)).fetchone()
     if row is None:
         raise NotFound("There is no such conversation; it may have been deleted.", param="id")
     return ConversationEntry(*row)
@@ -97,6 +99,7 @@ def append(
 ) -> ConversationEntry:
     """Add messages at the end; an untitled conversation is titled by its first question."""
     head = entry(db, owner, id)
+    untitled = _untitled(db, head.id)
     for position, message in enumerate(messages, start=head.messages):
         content = storable(message.content)
         usage = json.dumps(dataclasses.asdict(message.usage)) if message.usage else None
@@ -111,11 +114,17 @@ def append(
                 *(sources_text(message.sources), citations_text(message.citations)),
             ),
         )
-        if not head.title and message.role == "user":
-            retitle(db, owner, id, title_from(content))
-            head = dataclasses.replace(head, title=title_from(content))
+        if untitled and message.role == "user":
+            title = title_from(content)
+            retitle(db, owner, id, title)
+            untitled = not title
     db.execute("UPDATE conversations SET updated = ? WHERE id = ?", (now, head.id))
     return entry(db, owner, id)
+
+
+def _untitled(db: sqlite3.Connection, id: str) -> bool:
+    row = db.execute("SELECT title FROM conversations WHERE id = ?", (id,)).fetchone()
+    return not row[0]
 
 
 def retitle(db: sqlite3.Connection, owner: str, id: str, title: str) -> None:

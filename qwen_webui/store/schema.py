@@ -22,7 +22,6 @@ from pathlib import Path
 
 from qwen_webui.errors import StoreError
 from qwen_webui.store.connection import connect, translated
-from qwen_webui.store.text import fold
 
 # "QWUI" in ASCII: tells our file from another program's.
 APPLICATION_ID = 0x51575549
@@ -43,7 +42,6 @@ def _version_1(db: sqlite3.Connection) -> None:
 
 
 def _version_2(db: sqlite3.Connection) -> None:
-    db.create_function("fold", 1, fold, deterministic=True)
     for column in (
         "precision TEXT",
         "usage TEXT",

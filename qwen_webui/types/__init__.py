@@ -12,6 +12,7 @@ from qwen_webui.types.asking import (
 )
 from qwen_webui.types.checkpoints import (
     PRECISIONS,
+    USES,
     CheckpointSpec,
     Device,
     Dtype,
@@ -22,6 +23,7 @@ from qwen_webui.types.checkpoints import (
     MemoryUse,
     ModelShape,
     Precision,
+    Use,
 )
 from qwen_webui.types.events import (
     Finished,
@@ -56,13 +58,24 @@ from qwen_webui.types.sampling import (
     ConstraintKind,
     Sampling,
 )
+from qwen_webui.types.scoring import (
+    MOST_IDS,
+    MOST_NUMBERS,
+    MOST_POSITIONS,
+    DistributionRequest,
+    Distributions,
+)
 from qwen_webui.types.status import (
     ModelStatus,
     SwapReport,
 )
 
 __all__ = [
+    "MOST_IDS",
+    "MOST_NUMBERS",
+    "MOST_POSITIONS",
     "PRECISIONS",
+    "USES",
     "Ask",
     "AskedDocument",
     "CallRead",
@@ -73,6 +86,8 @@ __all__ = [
     "Constraint",
     "ConstraintKind",
     "Device",
+    "DistributionRequest",
+    "Distributions",
     "Dtype",
     "EngineInfo",
     "EnginePath",
@@ -103,5 +118,6 @@ __all__ = [
     "ToolCallDelta",
     "ToolChoice",
     "Usage",
+    "Use",
     "Verdict",
 ]

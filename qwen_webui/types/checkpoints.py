@@ -13,6 +13,10 @@ Dtype = Literal["float16", "bfloat16", "float32"]
 # Who computes: transformers' generate(), or engines/decode/.
 EnginePath = Literal["auto", "reference", "ours"]
 
+# What a model is wanted for.
+Use = Literal["chat", "code", "mathematics", "json", "documents"]
+
+USES: tuple[Use, ...] = ("chat", "code", "mathematics", "json", "documents")
 PRECISIONS: tuple[Precision, ...] = ("fp16", "gptq-int8", "gptq-int4", "awq-int4")
 
 
@@ -34,6 +38,14 @@ class ModelShape:
     def kv_elements_per_token(self) -> int:
         """Elements of KV cache one token takes: keys and values of every layer."""
         return 2 * self.layers * self.kv_heads * self.head_size
+
+    @property
+    def parameters(self) -> int:
+        """Of products and tables; norms and biases are too few to count."""
+        attention = (2 * self.heads + 2 * self.kv_heads) * self.head_size * self.hidden
+        layer = attention + 3 * self.hidden * self.intermediate
+        tables = 1 if self.tied_embeddings else 2
+        return self.layers * layer + tables * self.vocabulary * self.hidden
 
 
 @dataclass(frozen=True)
@@ -107,7 +119,8 @@ class LoadPlan:
 @dataclass(frozen=True)
 class EngineInfo:
     """What a loaded engine says of itself. `kernel` names the code that multiplies the weights;
-    `defaults` are the checkpoint's own sampling values, complete."""
+    `defaults` are the checkpoint's own sampling values, complete. `cache_bytes` is the KV cache
+    that was set aside at the load; 0 where each answer takes its own, or another server has it."""
 
     checkpoint: CheckpointSpec
     device: Device
@@ -120,3 +133,4 @@ class EngineInfo:
     weights_bytes: int
     load_seconds: float
     notes: tuple[str, ...] = ()
+    cache_bytes: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 # whole: all of the text in one call; passages: what was found for the question; map_reduce: every
@@ -62,6 +62,18 @@ class Sources:
         """What is read in all calls."""
         return tuple(span for call in self.calls for span in call.spans)
 
+    @property
+    def answered(self) -> bool:
+        """Whether the answer itself is among the calls; not if the reading ended before it."""
+        return any(call.step == "answer" for call in self.calls)
+
+    def after(self, calls: int) -> Sources:
+        """The account of a reading that ended when the first `calls` calls were made: what the
+        others were to read is left out."""
+        missed = (span for call in self.calls[calls:] for span in call.spans)
+        left_out = sorted((*self.left_out, *missed), key=_place)
+        return replace(self, calls=self.calls[:calls], left_out=tuple(left_out))
+
 
 @dataclass(frozen=True)
 class Citation:
@@ -92,3 +104,7 @@ class Citations:
     """The checked quotations of a finished answer, in its order; none is a finding too."""
 
     items: tuple[Citation, ...]
+
+
+def _place(span: Span) -> tuple[int, int, int]:
+    return span.document, span.page, span.start

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from qwen_webui.chat import Analyst, Assistant, ContextUse, DocumentTurn
+from qwen_webui.chat.map_reduce import calls_made
 from qwen_webui.errors import (
     ContextLengthExceeded,
     GenerationFailed,
@@ -63,6 +64,11 @@ class Answer:
     sources: Sources | None = None
     citations: Citations | None = None
 
+    @property
+    def to_keep(self) -> bool:
+        """Whether anything came of it: words, or the reading of a part."""
+        return bool(self.text or (self.sources is not None and self.sources.calls))
+
 
 class Answerer(Protocol):
     """What answers a turn: the assistant, or the analyst with its documents at hand."""
@@ -109,6 +115,7 @@ class RunningAnswer:
         self._assistant = assistant
         self._manager = manager
         self._turn = turn
+        self._calls_made = 0
         self._version = 0
         self._changed = asyncio.Event()
         self._started = time.monotonic()
@@ -166,6 +173,8 @@ class RunningAnswer:
         finally:
             if answer.usage is None and answer.tokens:
                 answer.usage = self._measured()
+            if answer.sources is not None and answer.sources.answered and answer.reason is None:
+                answer.sources = answer.sources.after(self._calls_made)
             answer.done = True
             self._tell()
 
@@ -191,6 +200,8 @@ class RunningAnswer:
 
     def _take(self, event: GenerationEvent) -> None:
         answer = self.answer
+        if answer.sources is not None:
+            self._calls_made = calls_made(event, answer.sources, self._calls_made)
         if isinstance(event, TextDelta):
             if self._first is None:
                 self._first = time.monotonic()
@@ -203,7 +214,7 @@ class RunningAnswer:
             answer.closed = event.closed
             self._name_model()
         elif isinstance(event, Sources):
-            answer.sources = event
+            answer.sources, self._calls_made = event, 0
         elif isinstance(event, Citations):
             answer.citations = event
         elif isinstance(event, LeftOut):

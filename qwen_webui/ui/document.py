@@ -44,6 +44,7 @@ STYLES = (
         "panel",
         "dialog",
         "models",
+        "advice",
         "tabs",
         "documents",
         "citations",
@@ -52,6 +53,7 @@ STYLES = (
         "json",
         "jsoneditor",
         "jsonanswer",
+        "monitor",
     ),
     "narrow",
 )

@@ -69,6 +69,9 @@ def end_of(end: End, t: Texts) -> Json:
         told = stands(end.kept, t)
     else:
         told = {"state": "stopped", "line": t("json.stopped_early"), "facts": [], "id": ""}
+        # Not what was planned to be read, which the page has shown meanwhile.
+        sources = answer.sources
+        told["account"] = account(sources, t) if sources is not None and sources.calls else []
     if answer.error is not None:
         words = error_words(answer.error, t)
         told |= {"state": "failed", "line": words["text"], "detail": words["detail"]}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from qwen_webui.chat.documents import INDEXING
 from qwen_webui.store import StoredMessage
 from qwen_webui.types import ModelStatus, Progress, Queued, Sources, Usage
 from qwen_webui.ui import markup, units
@@ -122,10 +123,13 @@ def _answered(message: StoredMessage, at: int, last: bool, t: Texts) -> ChatMess
     if message.precision and message.precision not in name:
         name = f"{name} ({message.precision})" if name else message.precision
     foot = facts(message.usage, name, message.stopped, message.finish_reason == "length", t)
-    foot += _action("copy", at, t("chat.copy"))
+    if message.content:
+        foot += _action("copy", at, t("chat.copy"))
     if last:
         foot += _action("regenerate", at, t("chat.regenerate"))
-    blocks = [answered(message, at, t), _foot(foot)]
+    # Without a word: the reading for it was stopped, and what was read is told.
+    blocks = [answered(message, at, t)] if message.content else []
+    blocks.append(_foot(foot))
     if message.sources is not None:
         tokens = message.usage.prompt_tokens if message.usage else 0
         blocks.insert(0, above(message.sources, tokens, at, t))
@@ -196,6 +200,8 @@ def wait_text(
         total = units.amount(progress.total, progress.unit)
         text = t("chat.waiting_model_of", name=name, done=done, total=total)
         return text, percent(progress)
+    if isinstance(waits_for, Progress) and waits_for.stage == INDEXING:
+        return t("documents.indexing"), None
     if isinstance(waits_for, Progress) and waits_for.unit == "calls":
         done, total = units.count(waits_for.done), units.count(waits_for.total)
         return t("documents.reading_calls", done=done, total=total), percent(waits_for)

@@ -15,13 +15,15 @@ from qwen_webui.errors import Forbidden
 from qwen_webui.services import Services
 from qwen_webui.types import MemoryUse, ModelStatus
 from qwen_webui.ui import units
+from qwen_webui.ui.advisor import suggestion_html
 from qwen_webui.ui.answering import ON_THE_WAY
 from qwen_webui.ui.desk import Desk, Frame, noticed
 from qwen_webui.ui.form import Role
 from qwen_webui.ui.markup import escape
 from qwen_webui.ui.messages import percent
+from qwen_webui.ui.model_row import display_name
+from qwen_webui.ui.monitor_view import warning_html
 from qwen_webui.ui.parts import ModelParts, hidden_event
-from qwen_webui.ui.picker import display_name, suggestion_html
 from qwen_webui.ui.sampling_panel import moved_frame
 from qwen_webui.ui.texts import Texts
 from qwen_webui.ui.visitor import is_admin
@@ -30,11 +32,12 @@ from qwen_webui.ui.visitor import is_admin
 @dataclasses.dataclass(frozen=True)
 class Bar:
     """What the browser shows and how soon it asks again. `model` changes when answers will come
-    from another checkpoint."""
+    from another checkpoint; `warning` is that memory runs out, empty while it does not."""
 
     html: str
     model: str
     busy: bool
+    warning: str = ""
 
 
 def build_model() -> ModelParts:
@@ -97,7 +100,8 @@ async def read_bar(services: Services, t: Texts, *, admin: bool) -> Bar:
     html = bar_html(status, memory, t, admin=admin)
     if admin and info is not None and info.checkpoint.family == "demo" and status.state == "ready":
         html += await suggestion_html(services, t)
-    return Bar(html, model, status.state in ON_THE_WAY)
+    warning = warning_html(services, t, admin=admin)
+    return Bar(html, model, status.state in ON_THE_WAY, warning)
 
 
 def version(bar: Bar) -> str:

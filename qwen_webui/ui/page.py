@@ -26,6 +26,8 @@ from qwen_webui.ui.json_frame import json_main, json_side
 from qwen_webui.ui.json_history import run_routes
 from qwen_webui.ui.json_tab import answer_routes, build_json, build_runs, form_routes
 from qwen_webui.ui.model_bar import ModelHandlers, build_model
+from qwen_webui.ui.monitor_frame import monitor_main
+from qwen_webui.ui.monitor_view import build_monitor, monitor_data_routes
 from qwen_webui.ui.parts import Parts, frame_piece
 from qwen_webui.ui.persona_panel import PersonaHandlers, build_persona
 from qwen_webui.ui.routes import closed_routes, is_keyed, page_routes
@@ -93,6 +95,7 @@ def mount_page(api: FastAPI, services: Services) -> FastAPI:
     api.include_router(answer_routes(services, texts))
     api.include_router(run_routes(services, texts))
     api.include_router(citation_routes(services, texts))
+    api.include_router(monitor_data_routes(services))
     api.include_router(upload_routes(services, texts))
     api.include_router(closed_routes())
     gr.mount_gradio_app(
@@ -130,6 +133,7 @@ def translations(texts: AllTexts, *, keyed: bool = False) -> gr.I18n:
             "frame.tabs": tabs(t),
             "frame.json": json_main(t),
             "frame.runs": json_side(t),
+            "frame.monitor": monitor_main(t),
             "frame.panel": panel_head(t),
             "frame.documents": attached(t),
             "frame.attach": attach_button(t),
@@ -154,6 +158,7 @@ def _lay_out(services: Services, texts: AllTexts, i18n: gr.I18n) -> Parts:
             frame_piece(i18n("frame.tabs"))
             chat = build_chat(i18n)
             build_json(i18n)
+            build_monitor(i18n)
         with gr.Column(elem_id="qw-panel"):
             frame_piece(i18n("frame.panel"))
             persona = build_persona([*choices, (english("persona.custom"), CUSTOM)], first, i18n)

@@ -6,66 +6,39 @@ Made anew each time it is opened, from the manager's forecasts. Only text; loadi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from qwen_webui.checkpoints import licence_notice
 from qwen_webui.errors import WebUIError
-from qwen_webui.memory import recommend
 from qwen_webui.services import Services
-from qwen_webui.types import PRECISIONS, CheckpointSpec, MemoryForecast, ModelStatus
+from qwen_webui.types import PRECISIONS
 from qwen_webui.ui import units
+from qwen_webui.ui.advisor import advisor_html
 from qwen_webui.ui.markup import escape
+from qwen_webui.ui.model_row import (
+    Row,
+    View,
+    display_name,
+    download_size,
+    forecast_bar,
+    load_button,
+)
 from qwen_webui.ui.texts import Texts
-
-
-def display_name(spec: CheckpointSpec, t: Texts) -> str:
-    """A checkpoint as people call it, with its precision."""
-    name = spec.title
-    if spec.family == "demo":
-        name = t("model.demo")
-    elif spec.family == "qwen2.5":
-        name = f"Qwen2.5-{spec.size}-Instruct"
-    return t("model.named", name=name, precision=t(f"model.precision_{spec.precision}"))
-
-
-Row = tuple[CheckpointSpec, MemoryForecast]
-
-
-@dataclass(frozen=True)
-class _View:
-    """What every line of the list needs to know."""
-
-    rows: Sequence[Row]
-    status: ModelStatus
-    offline: bool
-    t: Texts
-    admin: bool = True
-
-    @property
-    def present(self) -> str:
-        """The name that is loaded now."""
-        return (self.status.name or "") if self.status.state == "ready" else ""
-
-    def chosen(self) -> str:
-        """What is marked when the list opens."""
-        names = [spec.name for spec, _ in self.rows]
-        return self.present if self.present in names else (names[0] if names else "")
 
 
 async def picker_html(services: Services, t: Texts, *, admin: bool = True) -> str:
     """The inside of the dialog; only for an `admin` do its buttons load."""
     rows = await services.manager.forecasts()
-    view = _View(rows, services.manager.status(), services.settings.offline, t, admin)
+    view = View(rows, services.manager.status(), services.settings.offline, t, admin)
     barred = "" if admin else f'<p class="qw-note">{escape(t("errors.admin_key_required"))}</p>'
     return (
         f'<div class="qw-models"><p class="qw-lead">{escape(t("model.picker_lead"))} '
-        f"{_free(rows, view)}</p>{barred}{_recommended(view)}"
+        f"{_free(rows, view)}</p>{barred}{await advisor_html(services, view)}"
         f'<form><div class="qw-scroll">{_table(view)}{_others(view)}</div>'
         f"{''.join(_detail(row, view) for row in rows)}</form></div>"
     )
 
 
-def _free(rows: Sequence[Row], view: _View) -> str:
+def _free(rows: Sequence[Row], view: View) -> str:
     if not rows:
         return escape(view.t("model.forecast_unknown"))
     need = rows[0][1]
@@ -73,58 +46,7 @@ def _free(rows: Sequence[Row], view: _View) -> str:
     return escape(view.t("model.free_now", free=units.size(need.free), device=device))
 
 
-async def suggestion_html(services: Services, t: Texts) -> str:
-    """For who talks to the embedded model: the best real one that fits, one click to load."""
-    try:
-        rows = await services.manager.forecasts()
-    except WebUIError:
-        return ""  # the list of models says why nothing can be forecast
-    view = _View(rows, services.manager.status(), services.settings.offline, t)
-    best = _best(view)
-    if best is None:
-        return ""
-    return (
-        f'<aside class="qw-suggest"><p><span>{escape(t("model.recommended"))}:</span> '
-        f"<b>{escape(display_name(best[0], t))}</b> <span>{_costs(best, t)}</span></p>"
-        f"{_button(best, view)}</aside>"
-    )
-
-
-def _best(view: _View) -> Row | None:
-    """The row that memory.recommend names."""
-    if not view.rows:
-        return None
-    need = view.rows[0][1]
-    on_hand = [spec for spec, _ in view.rows if spec.folder or not view.offline]
-    best = recommend(on_hand, free=need.free, total=need.total, device=need.device)
-    return next((row for row in view.rows if best is not None and row[0].name == best.name), None)
-
-
-def _costs(row: Row, t: Texts) -> str:
-    spec, forecast = row
-    return (
-        f"{escape(t('model.download'))}: {escape(_download(spec, t))} · "
-        f"{escape(t('model.needs'))}: {units.size(forecast.needed)}"
-    )
-
-
-def _recommended(view: _View) -> str:
-    """The best real checkpoint that fits, one click to load."""
-    t = view.t
-    if not view.rows:
-        return ""
-    best = _best(view)
-    if best is None:
-        return f'<p class="qw-note">{escape(t("model.nothing_fits"))}</p>'
-    return (
-        f'<section class="qw-best"><div><h3>{escape(t("model.recommended"))}</h3>'
-        f"<b>{escape(display_name(best[0], t))}</b><p>{escape(t('model.recommended_text'))} "
-        f"{_costs(best, t)}</p></div>"
-        f"{_button(best, view, strong=True)}</section>"
-    )
-
-
-def _table(view: _View) -> str:
+def _table(view: View) -> str:
     """Sizes down, precisions across; each cell is a choice."""
     t = view.t
     head = "".join(f'<th scope="col">{escape(t(f"model.precision_{p}"))}</th>' for p in PRECISIONS)
@@ -144,7 +66,7 @@ def _table(view: _View) -> str:
     )
 
 
-def _others(view: _View) -> str:
+def _others(view: View) -> str:
     """Folders of the user's own and attached servers, a line each."""
     rows = [row for row in view.rows if row[0].family not in ("demo", "qwen2.5")]
     if not rows:
@@ -153,7 +75,7 @@ def _others(view: _View) -> str:
     return f'<h3>{escape(view.t("model.other"))}</h3><ul class="qw-others-list">{cells}</ul>'
 
 
-def _cell(row: Row, name: str, view: _View, *, named: bool = False) -> str:
+def _cell(row: Row, name: str, view: View, *, named: bool = False) -> str:
     spec, need = row
     t = view.t
     verdict = t("model.fits") if need.fits else t("model.tight")
@@ -179,7 +101,7 @@ def _cell(row: Row, name: str, view: _View, *, named: bool = False) -> str:
     )
 
 
-def _detail(row: Row, view: _View) -> str:
+def _detail(row: Row, view: View) -> str:
     """What the chosen model is and takes, and the button that loads it."""
     spec, need = row
     t = view.t
@@ -194,7 +116,7 @@ def _detail(row: Row, view: _View) -> str:
         rest=rest,
     )
     facts = [
-        (t("model.download"), _download(spec, t)),
+        (t("model.download"), download_size(spec, t)),
         (t("model.needs"), forecast),
         (t("model.licence"), spec.licence),
     ]
@@ -206,23 +128,13 @@ def _detail(row: Row, view: _View) -> str:
     hidden = "" if spec.name == view.chosen() else " hidden"
     return (
         f'<section class="qw-detail" data-for="{escape(spec.name)}"{hidden}><div>'
-        f"<h3>{escape(display_name(spec, t))}</h3>{_bar(need)}<dl>{inner}</dl>"
+        f"<h3>{escape(display_name(spec, t))}</h3>{forecast_bar(need)}<dl>{inner}</dl>"
         f"{_notices(row, view)}</div>"
-        f"{_button(row, view)}</section>"
+        f"{load_button(row, view)}</section>"
     )
 
 
-def _bar(need: MemoryForecast) -> str:
-    whole = max(need.needed, need.free, 1)
-    share, room = round(100 * need.needed / whole), round(100 * need.free / whole)
-    look = "qw-low" if need.fits else "qw-full"
-    return (
-        f'<span class="qw-gauge qw-forecast {look}" aria-hidden="true">'
-        f'<i class="qw-others" style="width:{room}%"></i><i style="width:{share}%"></i></span>'
-    )
-
-
-def _notices(row: Row, view: _View) -> str:
+def _notices(row: Row, view: View) -> str:
     spec, need = row
     t, texts = view.t, []
     if spec.family == "demo":
@@ -237,27 +149,6 @@ def _notices(row: Row, view: _View) -> str:
     if view.offline and not spec.folder:
         texts.append(t("model.offline"))
     return "".join(f'<p class="qw-note">{escape(text)}</p>' for text in texts)
-
-
-def _button(row: Row, view: _View, *, strong: bool = False) -> str:
-    spec, need = row
-    key = "model.load" if spec.folder else "model.load_download"
-    barred = ""
-    if spec.name == view.present:
-        key, barred = "model.load_present", " disabled"
-    elif not need.fits:
-        key, barred = "model.load_refused", " disabled"
-    elif not view.admin or (view.offline and not spec.folder):
-        barred = " disabled"
-    look = "qw-primary" if not strong else "qw-primary qw-strong"
-    return (
-        f'<button type="button" class="{look}" data-load="{escape(spec.name)}"{barred}>'
-        f"{escape(view.t(key))}</button>"
-    )
-
-
-def _download(spec: CheckpointSpec, t: Texts) -> str:
-    return t("model.no_download") if spec.folder else units.size(spec.weights_bytes)
 
 
 async def picker_or_reason(services: Services, t: Texts, *, admin: bool) -> str:

@@ -19,7 +19,10 @@ JOINT = {"en": "; ", "zh": "；"}
 def reading_line(sources: Sources, tokens: int, t: Texts) -> str:
     """`tokens`: read for the answer, 0 while that is not known."""
     named = pages_in_all(sources.documents, t)
-    if sources.mode == "passages":
+    if not sources.answered:
+        parts = sum(call.step == "read" for call in sources.calls)
+        line = t("reading.ended_one" if parts == 1 else "reading.ended", parts=count(parts))
+    elif sources.mode == "passages":
         line = _passages(sources, t)
     elif sources.mode == "whole":
         told = t("reading.tokens", pages=named, tokens=count(tokens)) if tokens else named

@@ -100,7 +100,7 @@ async def _keep(
     desk: Desk, visit: Visit, conversation: Conversation, role: Role, answer: Answer
 ) -> WebUIError | None:
     """Store what arrived. A failure is given back, for the words are on the page all the same."""
-    if not answer.text:
+    if not answer.to_keep:
         return None
     message = StoredMessage(
         "assistant",

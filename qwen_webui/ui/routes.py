@@ -18,7 +18,9 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from qwen_webui.errors import NotFound
 from qwen_webui.services import Services
+from qwen_webui.types import Use
 from qwen_webui.ui.about import about_html
+from qwen_webui.ui.advisor import answer_html
 from qwen_webui.ui.model_bar import read_bar, version
 from qwen_webui.ui.picker import picker_or_reason
 from qwen_webui.ui.texts import AllTexts
@@ -48,9 +50,15 @@ def is_keyed(services: Services) -> bool:
 def page_routes(services: Services, texts: AllTexts) -> APIRouter:
     """All of them."""
     router = APIRouter(prefix="/ui", include_in_schema=False)
+    _add_assets(router)
+    _add_frame(router, services, texts)
+    _add_conversation(router, services)
+    return router
+
+
+def _add_assets(router: APIRouter) -> None:
+    """The page's files."""
     assets = read_assets()
-    # Tells a page that what it knew of the server before is over.
-    server = secrets.token_hex(8)
 
     @router.get("/assets/{name}")
     async def asset(name: str, request: Request) -> Response:
@@ -64,6 +72,12 @@ def page_routes(services: Services, texts: AllTexts) -> APIRouter:
             return Response(status_code=304, headers=headers)
         kind = _KINDS[PurePosixPath(name).suffix]
         return Response(text, headers=headers, media_type=f"{kind}; charset=utf-8")
+
+
+def _add_frame(router: APIRouter, services: Services, texts: AllTexts) -> None:
+    """What stands around the conversation: the model bar and the dialogs."""
+    # Tells a page that what it knew of the server before is over.
+    server = secrets.token_hex(8)
 
     @router.get("/bar")
     async def bar(request: Request, seen: str = "") -> Response:
@@ -80,6 +94,12 @@ def page_routes(services: Services, texts: AllTexts) -> APIRouter:
         html = await picker_or_reason(services, t, admin=is_admin(request))
         return HTMLResponse(html, headers=_UNSTORED)
 
+    @router.get("/advice")
+    async def advice(request: Request, use: Use, context: int) -> Response:
+        t, admin = texts[language_of(request)], is_admin(request)
+        html = await answer_html(services, t, use, context, admin=admin)
+        return HTMLResponse(html, headers=_UNSTORED)
+
     @router.get("/about")
     async def about(request: Request) -> Response:
         address = str(request.query_params.get("at", "")).rstrip("/")
@@ -87,6 +107,10 @@ def page_routes(services: Services, texts: AllTexts) -> APIRouter:
             address = str(request.base_url).rstrip("/")
         t = texts[language_of(request)]
         return HTMLResponse(about_html(address, t, keyed=is_keyed(services)), headers=_UNSTORED)
+
+
+def _add_conversation(router: APIRouter, services: Services) -> None:
+    """A conversation to keep, and one message as it was written."""
 
     @router.get("/export/{id}.{form}")
     async def export(id: str, form: str, request: Request) -> Response:
@@ -107,8 +131,6 @@ def page_routes(services: Services, texts: AllTexts) -> APIRouter:
             raise NotFound("There is no such message.")
         return Response(messages[place].content, media_type="text/plain", headers=_UNSTORED)
 
-    return router
-
 
 def closed_routes() -> APIRouter:
     """What Gradio serves and the page does not use: a second way to its handlers, which runs them
@@ -128,7 +150,7 @@ def closed_routes() -> APIRouter:
 def words_for_scripts(texts: AllTexts, language: str) -> dict[str, str]:
     """The few texts that the scripts put up themselves."""
     t = texts["zh" if language == "zh" else "en"]
-    sections = ("page.", "side.", "chat.", "json.", "documents.")
+    sections = ("page.", "side.", "chat.", "json.", "documents.", "monitor.")
     more = ("model.picker_title", "about.title", "errors.title")
     return {key: text for key, text in t.all().items() if key.startswith(sections) or key in more}
 

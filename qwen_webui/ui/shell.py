@@ -36,6 +36,7 @@ def top_bar(t: Texts) -> str:
         f"{_button('clear', 'clear', t('chat.clear'))}"
         f"{_button('panel', 'panel', t('page.toggle_panel'))}</div>"
         f'<div class="qw-lost" role="alert" hidden>{escape(t("page.lost"))}</div>'
+        '<div class="qw-warning" role="alert" hidden></div>'
     )
 
 
@@ -43,7 +44,11 @@ def tabs(t: Texts) -> str:
     """Below the top bar: what the page can do. Links, so that each is an address of its own."""
     links = "".join(
         f'<a href="?tab={name}" data-tab-link="{name}">{escape(label)}</a>'
-        for name, label in (("chat", t("page.tab_chat")), ("json", t("page.tab_json")))
+        for name, label in (
+            ("chat", t("page.tab_chat")),
+            ("json", t("page.tab_json")),
+            ("monitor", t("page.tab_monitor")),
+        )
     )
     return f'<nav class="qw-tabs" aria-label="{escape(t("page.tabs"))}">{links}</nav>'
 

@@ -52,7 +52,7 @@ def step(progress: Progress, t: Texts) -> Json:
 
 def refusal(error: WebUIError, t: Texts) -> Json:
     """Why a document was not taken, in the reader's language and in the error's own words."""
-    meaning = t.error(error.code)
+    meaning = t.error(error.code, error.message)
     if error.code in _OURS:
         return {"text": meaning, "detail": "", "code": error.code}
     if t.language == "en" or not meaning:

@@ -67,7 +67,7 @@ def _add_taking_in(router: APIRouter, desk: _Desk) -> None:
         t = desk.t(request)
         try:
             owner, place = owner_of(request), request.query_params.get("conversation")
-            received = await shelf.receive(_body(request))
+            received = await shelf.receive(owner, _body(request))
         except ClientDisconnect:
             return Response(status_code=400)
         except WebUIError as error:
@@ -76,7 +76,7 @@ def _add_taking_in(router: APIRouter, desk: _Desk) -> None:
         target = _Target(desk.services, owner, place)
 
         async def steps() -> AsyncGenerator[Json, None]:
-            async with target.opened(name) as conversation:
+            async with target as conversation:
                 reading = shelf.upload(owner, received, name, conversation=conversation)
                 async with aclosing(reading) as items:
                     async for item in items:
@@ -94,7 +94,7 @@ def _add_taking_in(router: APIRouter, desk: _Desk) -> None:
                 raise InvalidRequest("The page is out of date. Reload it.", param="text")
             owner = owner_of(request)
             name = pasted_name(text, t)
-            async with _Target(desk.services, owner, place).opened(name) as conversation:
+            async with _Target(desk.services, owner, place) as conversation:
                 kept = await shelf.paste(owner, text, name, conversation=conversation)
         except WebUIError as error:
             return _refused(error, t)
@@ -161,23 +161,18 @@ def _add_looking(router: APIRouter, desk: _Desk) -> None:
 
 
 class _Target:
-    """Where a document goes: a conversation; "" a new one, called like the document; None none."""
+    """Where a document goes: a conversation; "" a new one; None none. To be entered; what was
+    begun for a document that fails is taken back."""
 
     def __init__(self, services: Services, owner: str, place: str | None) -> None:
         self._store, self._shelf = services.store, services.documents
         self._owner, self._place = owner, place
         self._begun = ""
 
-    def opened(self, name: str) -> _Target:
-        """To be entered; what was begun for a document that fails is taken back."""
-        self._name = name
-        return self
-
     async def __aenter__(self) -> str | None:
         if self._place != "":
             return self._place
-        title = " ".join(self._name.split())[:_PASTED_CHARACTERS]
-        self._begun = (await self._store.create(self._owner, title=title)).id
+        self._begun = (await self._store.create(self._owner)).id
         return self._begun
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:

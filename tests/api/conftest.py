@@ -22,7 +22,7 @@ from qwen_webui.documents.shelf import Shelf
 from qwen_webui.engines.scripted import ScriptedLoader
 from qwen_webui.personas import Personas, builtin_folder
 from qwen_webui.server import Server, bind
-from qwen_webui.services import Services, close_services
+from qwen_webui.services import Services, close_services, make_monitor
 from qwen_webui.settings import Settings
 from qwen_webui.store import Store
 from qwen_webui.structured import Structured
@@ -73,9 +73,10 @@ async def serving(
     structured = Structured()
     store = await Store.open(tmp_path / "store.sqlite3")
     assistant = Assistant(manager, personas, structured)
-    documents = Shelf(store, manager.tokenizer)
+    documents = Shelf(store, manager.tokenizer, context=manager.context)
+    given = Settings(data_dir=tmp_path, **(settings or {}))
     services = Services(
-        Settings(data_dir=tmp_path, **(settings or {})),
+        given,
         cast(Library, library),
         manager,
         personas,
@@ -84,6 +85,7 @@ async def serving(
         structured,
         documents,
         Analyst(manager, personas, structured, assistant, documents),
+        monitor=make_monitor(given, manager),
     )
     if load:
         await manager.load("one")

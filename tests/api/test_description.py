@@ -19,6 +19,7 @@ from tests.ui.conftest import CHROMIUM, FLAGS
 
 ROUTES = {
     "/api/generate": {"post"},
+    "/api/advice": {"get"},
     "/api/models": {"get"},
     "/api/models/load": {"post"},
     "/api/models/cancel": {"post"},
@@ -35,6 +36,8 @@ ROUTES = {
     "/v1/models/{id}": {"get"},
     "/v1/chat/completions": {"post"},
     "/v1/completions": {"post"},
+    "/metrics": {"get"},
+    "/api/monitor": {"get"},
     "/healthz": {"get"},
     "/readyz": {"get"},
 }

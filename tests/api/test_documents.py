@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from qwen_webui.api import visit
+from qwen_webui.documents import intake
 from qwen_webui.documents.ocr import INSTALL, find_tesseract
 from qwen_webui.engines.scripted import Script
 from qwen_webui.types import CheckpointSpec, GenerationRequest
@@ -352,6 +353,21 @@ async def test_files_over_the_limit(
     # Only the upload itself may be long.
     response = await served.client.post(f"/api/documents/{first}/ask", content=b"x" * (5 << 20))
     assert response.status_code == 413
+
+
+async def test_what_one_caller_may_upload_and_keep(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MOST_OF_OWNER", 0)
+    response = await upload(served)
+    assert (response.status_code, told(response)["code"]) == (429, "too_many_uploads")
+    assert response.headers["retry-after"] == "5" and told(response)["type"] == "overloaded"
+    monkeypatch.undo()
+    monkeypatch.setattr("qwen_webui.store.documents.MOST_BYTES_WITHOUT", 1 << 20)
+    await uploaded(served, LORNA)
+    response = await upload(served, "A line.\n" * 131_060)
+    assert (response.status_code, told(response)["code"]) == (413, "documents_full")
+    assert "more than 1 MiB" in told(response)["message"]
 
 
 async def test_a_full_disk(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from demo_training.evaluate import Answerer, wilson
+from demo_training.evaluate import Answerer
 from demo_training.examples import SKILLS, passes
-from demo_training.tasks import handwritten_tasks, heldout_tasks, read_tasks
+from demo_training.tasks import handwritten_tasks, heldout_tasks
+from qwen_webui.measure.fidelity.statistics import wilson
+from qwen_webui.measure.fidelity.tasks import read_tasks
 
 PRECISIONS = ("demo-fp16", "demo-gptq-int8", "demo-gptq-int4", "demo-awq-int4")
 A_SKILL_AND_LANGUAGE = 4

@@ -81,7 +81,7 @@ def test_thirty_steps_learn_and_a_resumed_run_goes_on(
     plan = Plan(
         tokenizer,
         tmp_path / "first",
-        seconds=60,
+        seconds=140,
         peak=1e-2,
         tokens=2048,
         workers=1,

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from qwen_webui.documents import memo, shelf, texts
+from qwen_webui.documents import intake, memo, shelf, texts
 from qwen_webui.documents.intake import NAME_CHARACTERS, shown_name
 from qwen_webui.documents.ocr import Ocr
 from qwen_webui.documents.planning import Library
@@ -31,6 +31,7 @@ from qwen_webui.errors import (
     InvalidRequest,
     ModelNotReady,
     NotFound,
+    Overloaded,
     PayloadTooLarge,
     StoreError,
     UnsupportedDocument,
@@ -54,11 +55,17 @@ class House:
         self.store = store
         self.now = 1_700_000_000.0
         self.tokenizer: EstimatedTokenizer | None = EstimatedTokenizer()
+        # None: nothing is made ready ahead.
+        self.context: int | None = None
         self.open()
 
     def open(self, limits: Limits | None = None) -> None:
         self.shelf = Shelf(
-            self.store, self.present, lambda: self.now, DocumentReader(limits or Limits())
+            self.store,
+            self.present,
+            lambda: self.now,
+            DocumentReader(limits or Limits()),
+            lambda: self.context,
         )
 
     def present(self) -> EstimatedTokenizer:
@@ -69,7 +76,7 @@ class House:
     async def steps(
         self, data: bytes = TEXT, name: str = "ship.txt", owner: str = OWNER, **more: str
     ) -> list[Progress | StoredDocument]:
-        received = await self.shelf.receive(pieces(data))
+        received = await self.shelf.receive(owner, pieces(data))
         async with aclosing(self.shelf.upload(owner, received, name, **more)) as items:
             return [item async for item in items]
 
@@ -240,7 +247,7 @@ async def test_a_file_over_the_limit_is_refused_before_it_is_whole(house: House)
             yield b"x" * (1 << 20)
 
     with pytest.raises(PayloadTooLarge, match="3 MiB"):
-        await house.shelf.receive(far_more())
+        await house.shelf.receive(OWNER, far_more())
     assert sent == 4 << 20
     assert house.left() == []
 
@@ -306,7 +313,7 @@ async def test_a_cancelled_upload_leaves_nothing(
         monkeypatch.setattr(house.store.documents._folders, "place", held)
 
     async def upload() -> None:
-        received = await house.shelf.receive(slow())
+        received = await house.shelf.receive(OWNER, slow())
         async for item in house.shelf.upload(OWNER, received, "ship.txt"):
             if moment == "reading" and isinstance(item, Progress) and item.done:
                 reached.set()
@@ -327,7 +334,7 @@ async def test_a_cancelled_upload_leaves_nothing(
 
 
 async def test_a_stream_that_is_closed_early_leaves_nothing(house: House) -> None:
-    received = await house.shelf.receive(pieces(TEXT))
+    received = await house.shelf.receive(OWNER, pieces(TEXT))
     items = house.shelf.upload(OWNER, received, "ship.txt")
     assert isinstance(await anext(items), Progress)
     await items.aclose()
@@ -336,7 +343,7 @@ async def test_a_stream_that_is_closed_early_leaves_nothing(house: House) -> Non
 
 async def test_what_was_received_and_not_used_goes_with_its_task(house: House) -> None:
     async def visit() -> None:
-        path = await house.shelf.receive(pieces(TEXT))
+        path = await house.shelf.receive(OWNER, pieces(TEXT))
         assert path.read_bytes() == TEXT
         raise InvalidRequest("Something else was wrong.")
 
@@ -351,7 +358,7 @@ async def test_a_sender_who_breaks_off_leaves_nothing(house: House) -> None:
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        await house.shelf.receive(broken())
+        await house.shelf.receive(OWNER, broken())
     assert house.left() == []
 
 
@@ -446,6 +453,70 @@ async def test_there_is_a_limit_of_documents(house: House, monkeypatch: pytest.M
     assert len(house.left()) == 2
 
 
+async def test_few_uploads_are_under_way_at_a_time(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MOST_OF_OWNER", 2)
+    monkeypatch.setattr(intake, "MOST", 3)
+    gate = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield TEXT
+        await gate.wait()
+
+    async def upload(owner: str) -> str:
+        received = await house.shelf.receive(owner, slow())
+        async with aclosing(house.shelf.upload(owner, received, "ship.txt")) as items:
+            return [item async for item in items][-1].id  # type: ignore[union-attr]
+
+    async def refused(owner: str, words: str) -> None:
+        sent = counted(monkeypatch, house.store.documents, "begin")
+        with pytest.raises(Overloaded, match=words) as error:
+            await house.shelf.receive(owner, slow())
+        assert (error.value.code, error.value.retry_after) == ("too_many_uploads", 5)
+        with pytest.raises(Overloaded):
+            await house.shelf.paste(owner, "text", "x.txt")
+        assert sent == [], "not a byte is taken"
+
+    tasks = [asyncio.create_task(upload(OWNER)) for _ in range(2)]
+    await soon(lambda: len(house.left()) == 2)
+    await refused(OWNER, "2 of your documents are on their way")
+    tasks.append(asyncio.create_task(upload(OTHER)))
+    await soon(lambda: len(house.left()) == 3)
+    await refused("c" * 32, "taking in 3 documents")
+    # Whatever an upload comes to, its place is free again.
+    tasks.pop().cancel()
+    gate.set()
+    assert len(set(await asyncio.gather(*tasks))) == 2
+    with pytest.raises(DocumentError):
+        await house.upload(b"", "empty.txt")
+    for _ in range(3):
+        await house.shelf.paste(OWNER, "text", "x.txt")
+    assert not house.shelf._intake._on_their_way
+
+
+async def test_an_owner_keeps_so_many_bytes(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qwen_webui.store.documents.MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("qwen_webui.store.documents.MOST_BYTES_WITHOUT", 2 << 20)
+    one, two = [(await house.store.create(OWNER)).id for _ in range(2)]
+    # A file, and as much text of it.
+    file = b"All the ships of the line. " * 15_000
+    first = await house.upload(file, "a.txt", conversation=one)
+    reading = counted(monkeypatch, DocumentReader, "read")
+    with pytest.raises(PayloadTooLarge, match=r"more than 1 MiB.*Delete some") as error:
+        await house.upload(file, "b.txt", conversation=two)
+    assert (error.value.code, error.value.status) == ("documents_full", 413)
+    assert reading == [], "it is not read first"
+    # What only its text makes too much is refused when it is read.
+    await house.upload(file, "b.txt")
+    with pytest.raises(PayloadTooLarge, match="more than 2 MiB"):
+        await house.upload(file + file, "c.txt")
+    assert len(reading) == 2 and len(house.left()) == 2
+    await house.upload(file, "b.txt", OTHER)
+    await house.shelf.delete(OWNER, first.id)
+    await house.upload(file, "b.txt", conversation=two)
+
+
 # What is held in memory.
 
 
@@ -471,9 +542,9 @@ async def test_a_library_is_built_once_for_each_tokenizer_and_context(
     made: list[tuple[int, bool]] = []
     of = Library.of
 
-    def build(documents: object, count: object, context: int) -> Library:
+    def build(documents: object, count: object, context: int, look: object) -> Library:
         made.append((context, threading.current_thread() is threading.main_thread()))
-        return of(documents, count, context)  # type: ignore[arg-type]
+        return of(documents, count, context, look)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Library, "of", build)
     ids = [one.id, two.id]
@@ -515,8 +586,70 @@ async def test_a_deletion_while_a_library_is_built_is_not_outlived_by_it(
     await house.shelf.delete(OWNER, kept.id)
     await asyncio.sleep(0.05)
     gate.set()
-    assert (await task).documents[0].name == "ship.txt"
+    with pytest.raises(NotFound):
+        await task
     assert house.shelf._texts._libraries.cost == 0
+
+
+async def test_a_document_is_made_ready_before_it_is_asked(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.context = 4096
+    begun, gate = threading.Event(), threading.Event()
+    made: list[list[str]] = []
+    of = Library.of
+
+    def build(documents: list[Document], *rest: object) -> Library:
+        made.append([document.name for document in documents])
+        begun.set()
+        gate.wait(10)
+        return of(documents, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Library, "of", build)
+    place = (await house.store.create(OWNER)).id
+    ids = [(await house.upload(TEXT, "0.txt", conversation=place)).id]
+    await soon(begun.is_set)
+    # It is read on while the index is built, and of what follows only the last wish is kept.
+    ids += [(await house.upload(TEXT, f"{n}.txt", conversation=place)).id for n in (1, 2)]
+    asking = asyncio.create_task(house.shelf.library(OWNER, ids, 4096))
+    gate.set()
+    library = await asking
+    await soon(lambda: not house.shelf._ahead._tasks)
+    assert made == [["0.txt"], ["0.txt", "1.txt", "2.txt"]]
+    assert await house.shelf.library(OWNER, ids, 4096) is library
+    alone = await house.upload(TEXT, "alone.txt")
+    await soon(lambda: made[-1] == ["alone.txt"])
+    await house.shelf.library(OWNER, [alone.id], 4096)
+    assert len(made) == 3
+
+
+async def test_what_is_made_ready_ends_with_its_document_and_with_the_program(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.context = 4096
+    looked, ended = threading.Event(), threading.Event()
+
+    def endless(documents: object, count: object, context: int, look: Callable[[], None]) -> None:
+        with contextlib.suppress(NotFound):
+            while not ended.is_set():
+                look()
+                looked.set()
+            return
+        ended.set()
+        raise NotFound("Gone.")
+
+    monkeypatch.setattr(Library, "of", endless)
+    for ending in ("deleted", "closed"):
+        kept = await house.upload()
+        await soon(looked.is_set)
+        if ending == "deleted":
+            await house.shelf.delete(OWNER, kept.id)
+        else:
+            await house.shelf.close()
+        await soon(ended.is_set)
+        await soon(lambda: not house.shelf._ahead._tasks)
+        looked.clear()
+        ended.clear()
 
 
 async def test_too_much_for_one_question_is_said(

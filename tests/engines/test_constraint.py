@@ -17,8 +17,8 @@ from llguidance import LLParserLimits
 
 from qwen_webui.engines import compiled
 from qwen_webui.engines.cancelling import Cancelled, Ticket
+from qwen_webui.engines.paths import AnyModel, load_model
 from qwen_webui.engines.process import ProcessLoader
-from qwen_webui.engines.transformers import LoadedModel, load_model
 from qwen_webui.errors import GenerationFailed, InvalidRequest
 from qwen_webui.structured import grammar
 from qwen_webui.structured.alphabet import Alphabet
@@ -27,7 +27,7 @@ from qwen_webui.structured.hints import hints
 from qwen_webui.structured.validating import check
 from qwen_webui.structured.vocabulary import read_vocabulary
 from qwen_webui.tokens import ChatTokenizer
-from qwen_webui.types import PRECISIONS, Constraint, GenerationEvent
+from qwen_webui.types import PRECISIONS, Constraint, EnginePath, GenerationEvent
 from tests.engines.asking import Reply, first_delta, reply, request
 from tests.engines.checkpoints import plan
 
@@ -99,12 +99,13 @@ def tools(choice: str = "auto", *, parallel: bool = True) -> Constraint:
     return Constraint("tools", json.dumps({"tools": TOOLS, "choice": choice, "parallel": parallel}))
 
 
-def loaded(precision: str) -> LoadedModel:
-    return load_model(plan(DEMO / f"demo-{precision}", max_context=CONTEXT), lambda _: None)
+def loaded(precision: str, path: EnginePath = "auto") -> AnyModel:
+    folder = DEMO / f"demo-{precision}"
+    return load_model(plan(folder, max_context=CONTEXT, engine_path=path), lambda _: None)
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[LoadedModel]:
+def model() -> Iterator[AnyModel]:
     found = loaded("fp16")
     yield found
     found.unload()
@@ -120,13 +121,13 @@ def ids() -> ChatTokenizer:
     return ChatTokenizer.load(DEMO / "demo-fp16")
 
 
-def answer(model: LoadedModel, text: str = "Register Bob, bob@example.org.", **f: Any) -> Reply:
+def answer(model: AnyModel, text: str = "Register Bob, bob@example.org.", **f: Any) -> Reply:
     said: list[GenerationEvent] = []
     model.generate(request(text, **f), Ticket(), said.append)
     return Reply(tuple(said))
 
 
-def valid(model: LoadedModel, constraint: Constraint, **fields: Any) -> Reply:
+def valid(model: AnyModel, constraint: Constraint, **fields: Any) -> Reply:
     """An answer that was found to be whole and valid."""
     found = answer(model, constraint=constraint, **fields)
     check(constraint, found.text)
@@ -137,9 +138,7 @@ def valid(model: LoadedModel, constraint: Constraint, **fields: Any) -> Reply:
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_answers_are_valid_at_every_budget(
-    model: LoadedModel, alphabet: Alphabet, name: str
-) -> None:
+def test_answers_are_valid_at_every_budget(model: AnyModel, alphabet: Alphabet, name: str) -> None:
     constraint = schema(SCHEMAS[name])
     needed = needed_tokens(grammar(constraint), alphabet)
     assert needed is not None
@@ -149,7 +148,7 @@ def test_answers_are_valid_at_every_budget(
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_a_budget_that_is_too_small_is_refused_with_the_one_that_is_needed(
-    model: LoadedModel, alphabet: Alphabet, name: str
+    model: AnyModel, alphabet: Alphabet, name: str
 ) -> None:
     constraint = schema(SCHEMAS[name])
     needed = needed_tokens(grammar(constraint), alphabet)
@@ -161,12 +160,13 @@ def test_a_budget_that_is_too_small_is_refused_with_the_one_that_is_needed(
     assert (refused.value.code, refused.value.param) == ("budget_too_small", "max_new_tokens")
 
 
-# gptqmodel leaves a folder of its own behind, which Python cleans up and warns of.
-@pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_every_precision_is_always_valid(precision: str) -> None:
-    found = loaded(precision)
+@pytest.mark.parametrize(
+    ("precision", "path"),
+    [*((precision, "ours") for precision in PRECISIONS), ("fp16", "reference")],
+)
+def test_every_precision_is_always_valid(precision: str, path: EnginePath) -> None:
+    found = loaded(precision, path)
     try:
         for seed, value in enumerate(SCHEMAS.values()):
             budget = 90 if seed % 2 else 50
@@ -178,7 +178,7 @@ def test_every_precision_is_always_valid(precision: str) -> None:
 @pytest.mark.parametrize("name", ["anything", "any object", "strings", "linked list", "nested"])
 @pytest.mark.parametrize("loved", [" ", "[", "{", "\\", "a", ",", "1"])
 def test_a_model_that_loves_one_token_still_ends(
-    model: LoadedModel, ids: ChatTokenizer, name: str, loved: str
+    model: AnyModel, ids: ChatTokenizer, name: str, loved: str
 ) -> None:
     bias = tuple((token, 90.0) for token in ids.encode(loved))
     stops = tuple((token, -90.0) for token in ids.stop_ids)
@@ -188,14 +188,14 @@ def test_a_model_that_loves_one_token_still_ends(
     assert len(found.ids) < 50 or found.finished.closed
 
 
-def test_half_a_character_is_made_whole(model: LoadedModel, ids: ChatTokenizer) -> None:
+def test_half_a_character_is_made_whole(model: AnyModel, ids: ChatTokenizer) -> None:
     half = next(t for t in range(ids.vocabulary) if ids.token_bytes(t) == "🦊".encode()[:1])
     bias = ((half, 90.0),)
     for budget in range(4, 12):
         valid(model, schema({"type": "string"}), logit_bias=bias, max_new_tokens=budget)
 
 
-def test_closed_says_that_the_budget_ended_it(model: LoadedModel) -> None:
+def test_closed_says_that_the_budget_ended_it(model: AnyModel) -> None:
     constraint = schema(SCHEMAS["strings"])
     never = tuple((stop, -90.0) for stop in model.info.stop_ids)
     assert valid(model, constraint, logit_bias=never, max_new_tokens=12).finished.closed
@@ -212,12 +212,12 @@ def test_closed_says_that_the_budget_ended_it(model: LoadedModel) -> None:
         Constraint("json_object"),
     ],
 )
-def test_other_kinds_are_kept_to(model: LoadedModel, constraint: Constraint) -> None:
+def test_other_kinds_are_kept_to(model: AnyModel, constraint: Constraint) -> None:
     for seed in range(5):
         valid(model, constraint, temperature=1.5, seed=seed, max_new_tokens=25)
 
 
-def test_a_required_call_is_whole_at_every_budget(model: LoadedModel, alphabet: Alphabet) -> None:
+def test_a_required_call_is_whole_at_every_budget(model: AnyModel, alphabet: Alphabet) -> None:
     needed = needed_tokens(grammar(tools("required")), alphabet)
     assert needed
     for parallel in (True, False):
@@ -232,9 +232,7 @@ def test_a_required_call_is_whole_at_every_budget(model: LoadedModel, alphabet: 
         answer(model, constraint=tools("required"), max_new_tokens=needed - 1)
 
 
-def test_free_text_is_cut_but_a_call_begun_is_finished(
-    model: LoadedModel, ids: ChatTokenizer
-) -> None:
+def test_free_text_is_cut_but_a_call_begun_is_finished(model: AnyModel, ids: ChatTokenizer) -> None:
     opening = ids.encode_prompt("<tool_call>")[0]
     plain = answer(model, constraint=tools(), max_new_tokens=5, logit_bias=((opening, -90.0),))
     assert (plain.reason, plain.finished.closed, len(plain.ids)) == ("length", False, 5)
@@ -249,7 +247,7 @@ def test_free_text_is_cut_but_a_call_begun_is_finished(
     assert "<tool_call>" not in none.text and none.reason == "length"
 
 
-def test_top_k_counts_allowed_tokens_only(model: LoadedModel) -> None:
+def test_top_k_counts_allowed_tokens_only(model: AnyModel) -> None:
     constraint = Constraint("choice", '["alpha", "beta", "gamma"]')
     fields: dict[str, Any] = {"temperature": 50.0, "constraint": constraint}
     hot = {answer(model, seed=s, **fields).text for s in range(30)}
@@ -258,7 +256,7 @@ def test_top_k_counts_allowed_tokens_only(model: LoadedModel) -> None:
         assert len({answer(model, seed=s, **fields, **narrow).text for s in range(6)}) == 1
 
 
-def test_bias_penalties_and_seed_work_under_a_mask(model: LoadedModel, ids: ChatTokenizer) -> None:
+def test_bias_penalties_and_seed_work_under_a_mask(model: AnyModel, ids: ChatTokenizer) -> None:
     constraint = Constraint("choice", '["alpha", "beta", "gamma"]')
     for text in ("alpha", "beta", "gamma"):
         bias = ((ids.encode(text)[0], 95.0),)
@@ -271,7 +269,7 @@ def test_bias_penalties_and_seed_work_under_a_mask(model: LoadedModel, ids: Chat
     assert len(set(spelled.ids)) == len(spelled.ids) > 1
 
 
-def test_logprobs_stay_the_models_own(model: LoadedModel) -> None:
+def test_logprobs_stay_the_models_own(model: AnyModel) -> None:
     free = answer(model, max_new_tokens=1, logprobs=3).logprobs[0]
     held = answer(
         model, max_new_tokens=3, logprobs=3, constraint=Constraint("regex", "[0-9]{3}")
@@ -280,7 +278,7 @@ def test_logprobs_stay_the_models_own(model: LoadedModel) -> None:
     assert len(held) == 3 and all(found.logprob <= 0 for found in held)
 
 
-def test_requests_beside_each_other_do_not_disturb(model: LoadedModel) -> None:
+def test_requests_beside_each_other_do_not_disturb(model: AnyModel) -> None:
     asked: list[dict[str, Any]] = [
         {"constraint": schema(SCHEMAS["registration"]), "seed": 1, **FREE},
         {"constraint": schema(SCHEMAS["registration"]), "seed": 2, **FREE},
@@ -293,7 +291,7 @@ def test_requests_beside_each_other_do_not_disturb(model: LoadedModel) -> None:
 
 
 def test_a_matcher_that_gives_up_costs_its_request_only(
-    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+    model: AnyModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hard = Constraint("regex", "[ab]*a[ab]{12}c")
     tight = LLParserLimits(max_lexer_states=150, verbose_errors=False)
@@ -308,7 +306,7 @@ def test_a_matcher_that_gives_up_costs_its_request_only(
 
 
 def test_compiled_grammars_are_kept_bounded(
-    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+    model: AnyModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []
     whole = compiled.checked
@@ -325,7 +323,7 @@ def test_compiled_grammars_are_kept_bounded(
     assert made == [one, two, three, two, one]
 
 
-def test_cancel_stops_a_constrained_answer(model: LoadedModel) -> None:
+def test_cancel_stops_a_constrained_answer(model: AnyModel) -> None:
     ticket, seen = Ticket(), []
 
     def emit(event: GenerationEvent) -> None:

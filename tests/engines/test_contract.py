@@ -8,7 +8,9 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import pytest_asyncio
 
@@ -24,7 +26,15 @@ from qwen_webui.errors import (
     WebUIError,
 )
 from qwen_webui.tokens import ChatTokenizer
-from qwen_webui.types import Constraint, Finished, LoadPlan, Progress, TextDelta
+from qwen_webui.types import (
+    Constraint,
+    DistributionRequest,
+    Distributions,
+    Finished,
+    LoadPlan,
+    Progress,
+    TextDelta,
+)
 from tests.engines.asking import endless, first_delta, reply, request
 from tests.engines.checkpoints import plan
 from tests.engines.upstream import upstream
@@ -34,15 +44,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SCRIPT = Script(words=tuple(f"word{place}" for place in range(400)), delay=0.002)
 
 
-class OwnPath(ProcessLoader):
-    """The same worker with our own path in it."""
+class ReferencePath(ProcessLoader):
+    """The same worker with generate() of transformers in it."""
 
     async def load(self, plan: LoadPlan, report: Report) -> Engine:
-        return await super().load(dataclasses.replace(plan, engine_path="ours"), report)
+        return await super().load(dataclasses.replace(plan, engine_path="reference"), report)
 
 
 @pytest_asyncio.fixture(
-    loop_scope="module", scope="module", params=["scripted", "process", "ours", "openai"]
+    loop_scope="module", scope="module", params=["scripted", "process", "reference", "openai"]
 )
 async def loader(
     request: pytest.FixtureRequest,
@@ -59,8 +69,8 @@ async def loader(
     found: EngineLoader = ScriptedLoader(SCRIPT)
     if request.param == "process":
         found = ProcessLoader(stall_seconds=60)
-    if request.param == "ours":
-        found = OwnPath(stall_seconds=60)
+    if request.param == "reference":
+        found = ReferencePath(stall_seconds=60)
     yield found
     await found.close()
 
@@ -101,6 +111,18 @@ async def test_the_loaded_checkpoint_describes_itself(
     assert (engine.info.device, engine.info.dtype) == ("cpu", "float32")
     assert None not in dataclasses.astuple(engine.info.defaults)[:7]
     assert engine.info.kernel and engine.info.weights_bytes > 0 and engine.info.load_seconds > 0
+
+
+async def test_a_cache_that_is_set_aside_holds_a_whole_context(
+    engine: Engine, tiny: Path, request: pytest.FixtureRequest
+) -> None:
+    """In 32 bits here. Where each answer takes its own, none is told."""
+    token = plan(tiny).spec.shape.kv_elements_per_token * 4
+    told = divmod(engine.info.cache_bytes, token)
+    if request.node.callspec.params["loader"] == "ours":
+        assert told[0] >= plan(tiny).max_context and told[1] == 0
+    else:
+        assert told == (0, 0)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7])
@@ -204,6 +226,59 @@ async def test_score_gives_one_value_less_than_tokens(engine: Engine) -> None:
         await engine.score([])
 
 
+async def test_distributions_are_whole_and_agree_with_score(engine: Engine) -> None:
+    ids = tuple(range(5, 45))
+    asked = DistributionRequest(ids, start=10, top=7)
+    if engine.info.kernel.startswith("another server"):
+        with pytest.raises(InvalidRequest, match="--engine-url"):
+            await engine.distributions(asked)
+        return
+    found = await engine.distributions(asked)
+    assert (found.positions, found.width) == (29, 7)
+    tokens, logprobs, tail, following, likeliest = numbers(found)
+    assert (np.diff(logprobs) <= 1e-6).all(), "by falling probability"
+    whole = np.exp(logprobs.astype(float)).sum(1) + np.exp(tail.astype(float))
+    assert whole == pytest.approx(np.ones(29), abs=1e-5)
+    assert list(following) == pytest.approx((await engine.score(ids))[10:], abs=1e-4)
+    assert list(likeliest) == list(tokens[:, 0])
+    again = await engine.distributions(dataclasses.replace(asked, at=tokens[:, ::-1].tobytes()))
+    assert again.ids == tokens[:, ::-1].tobytes(), "the ids and the order that were asked for"
+    assert numbers(again)[1] == pytest.approx(logprobs[:, ::-1], abs=1e-5)
+    assert numbers(again)[2] == pytest.approx(tail, abs=1e-5)
+    assert (again.following, again.likeliest) == (found.following, found.likeliest)
+
+
+async def test_distributions_over_all_ids_leave_no_tail(engine: Engine) -> None:
+    if engine.info.kernel.startswith("another server"):
+        return
+    found = await engine.distributions(DistributionRequest((5, 6, 7), start=0, top=8_192))
+    tokens, logprobs, tail, _, _ = numbers(found)
+    assert set(tokens[0]) == set(range(found.width)) and found.width < 8_192
+    assert np.exp(logprobs.astype(float)).sum(1) == pytest.approx([1, 1], abs=1e-5)
+    assert list(tail) == [-np.inf, -np.inf]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"start": 40},
+        {"start": -1},
+        {"token_ids": tuple([5] * 300)},
+        {"top": 0},
+        {"top": 8_193},
+        {"token_ids": (5, -1, 5), "start": 0},
+        {"at": b"1234"},
+        {"at": np.full((29, 7), 1 << 30, np.int32).tobytes()},
+    ],
+)
+async def test_distributions_that_cannot_be_told_are_refused(
+    engine: Engine, wrong: dict[str, Any]
+) -> None:
+    asked = DistributionRequest(tuple(range(5, 45)), start=10, top=7)
+    with pytest.raises(InvalidRequest):
+        await engine.distributions(dataclasses.replace(asked, **wrong))
+
+
 async def test_two_at_once_answer_as_if_alone(engine: Engine) -> None:
     asked = [request("One!", max_new_tokens=40), request("再见。", max_new_tokens=40)]
     alone = [await reply(engine, one) for one in asked]
@@ -244,6 +319,8 @@ async def test_close_ends_open_streams_and_may_be_called_twice(
         await reply(engine, request())
     with pytest.raises(ModelSwitching):
         await engine.score([1, 2])
+    with pytest.raises(ModelSwitching):
+        await engine.distributions(DistributionRequest((1, 2), start=0, top=1))
 
 
 async def test_a_failed_load_leaves_nothing_loaded(
@@ -280,6 +357,18 @@ async def test_memory_is_measured_with_and_without_an_engine(
         assert (use.used_by_engine == 0) == elsewhere
         assert 0 < use.free < use.total
     assert empty.used_by_engine <= loaded.used_by_engine
+
+
+def numbers(found: Distributions) -> tuple[np.ndarray, ...]:
+    """ids, logprobs, tail, following, likeliest."""
+    wide = (found.positions, found.width)
+    return (
+        np.frombuffer(found.ids, np.int32).reshape(wide),
+        np.frombuffer(found.logprobs, np.float32).reshape(wide),
+        np.frombuffer(found.tail, np.float32),
+        np.frombuffer(found.following, np.float32),
+        np.frombuffer(found.likeliest, np.int32),
+    )
 
 
 def broken_plan(loader: EngineLoader, tiny: Path, folder: Path) -> LoadPlan:

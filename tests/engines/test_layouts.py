@@ -1,4 +1,5 @@
-"""Checkpoints in the layouts of AutoGPTQ and AutoAWQ compute what their numbers mean.
+"""Checkpoints in the layouts of AutoGPTQ and AutoAWQ compute what their numbers mean, on the
+reference path; decode/test_cpu_computer.py has ours.
 
 The tests pack them (packing.py) and hold the loaded model against the dense weights that the
 packed numbers stand for.
@@ -16,7 +17,7 @@ import torch._dynamo
 
 from qwen_webui.engines import kernels
 from qwen_webui.engines.cancelling import Ticket
-from qwen_webui.engines.transformers import LoadedModel, load_model
+from qwen_webui.engines.paths import AnyModel, load_model
 from qwen_webui.errors import CheckpointError
 from qwen_webui.types import GenerationEvent, Precision
 from tests.engines.asking import Reply, request
@@ -38,8 +39,8 @@ TEXT = tuple(range(20, 120))
 
 
 @contextmanager
-def loaded(folder: Path, precision: Precision = "fp16") -> Iterator[LoadedModel]:
-    model = load_model(plan(folder, precision), lambda _: None)
+def loaded(folder: Path, precision: Precision = "fp16") -> Iterator[AnyModel]:
+    model = load_model(plan(folder, precision, engine_path="reference"), lambda _: None)
     yield model
     model.unload()
 

@@ -13,7 +13,7 @@ from qwen_webui.engines.cancelling import Cancelled
 from qwen_webui.engines.failures import of_load, translated
 from qwen_webui.engines.kernels import candidates
 from qwen_webui.engines.loading import choose_dtype, read_config, threads_for
-from qwen_webui.engines.transformers import load_model
+from qwen_webui.engines.paths import load_model
 from qwen_webui.errors import (
     CheckpointError,
     DeviceUnusable,

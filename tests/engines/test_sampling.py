@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from qwen_webui.engines.cancelling import Ticket
-from qwen_webui.engines.transformers import AnyModel, load_model
+from qwen_webui.engines.paths import AnyModel, load_model
 from qwen_webui.errors import CheckpointError, ContextLengthExceeded, InvalidRequest
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import GenerationEvent
@@ -59,7 +59,7 @@ def test_chunked_prefill_changes_nothing(tiny: Path, monkeypatch: pytest.MonkeyP
     answers = []
     for chunk in (64, 100_000):
         monkeypatch.setattr("qwen_webui.engines.transformers.CHUNK", {"cpu": chunk})
-        loaded = load_model(plan(tiny), lambda _: None)
+        loaded = load_model(plan(tiny, engine_path="reference"), lambda _: None)
         answers.append(answer(loaded, text, max_new_tokens=30))
         loaded.unload()
     assert answers[0].usage.prompt_tokens > 5 * 64
@@ -163,7 +163,8 @@ def test_logprobs_are_the_models_own_distribution(model: AnyModel, tiny: Path) -
 def test_score_in_chunks_is_score_at_once(model: AnyModel, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = tuple(torch.randint(0, 400, (150,), generator=torch.manual_seed(3)).tolist())
     whole = model.score(ids, Ticket())
-    monkeypatch.setattr("qwen_webui.engines.transformers.SCORED_AT_ONCE", 32)
+    for path in ("transformers", "decode.scheduler"):
+        monkeypatch.setattr(f"qwen_webui.engines.{path}.SCORED_AT_ONCE", 32)
     assert model.score(ids, Ticket()) == pytest.approx(whole, abs=1e-3)
     assert len(whole) == len(ids) - 1
     with pytest.raises(ContextLengthExceeded):
@@ -179,12 +180,13 @@ def test_the_checkpoints_defaults_fill_what_is_unset(model: AnyModel) -> None:
     assert answer(model, repetition_penalty=None, **fields).ids == explicit.ids
 
 
-def test_numbers_that_are_not_finite_end_the_load(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["reference", "ours"])
+def test_numbers_that_are_not_finite_end_the_load(tmp_path: Path, path: str) -> None:
     weights = random_weights()
     weights["model.norm.weight"][3] = math.nan
     folder = write_checkpoint(tmp_path / "nan", weights)
     with pytest.raises(CheckpointError, match="not finite"):
-        load_model(plan(folder), lambda _: None)
+        load_model(plan(folder, engine_path=path), lambda _: None)
 
 
 async def test_text_is_whole_characters(model: AnyModel, tiny: Path) -> None:

@@ -22,7 +22,7 @@ from qwen_webui.engines.scripted import Script, ScriptedLoader
 from qwen_webui.models import ModelManager
 from qwen_webui.personas import Personas, builtin_folder
 from qwen_webui.server import build_app
-from qwen_webui.services import Services, close_services
+from qwen_webui.services import Services, close_services, make_monitor
 from qwen_webui.settings import Settings, prepare_data_dir
 from qwen_webui.store import Store
 from qwen_webui.structured import Structured
@@ -49,9 +49,8 @@ class Site:
 
     def __init__(self, folder: Path, loader: ScriptedLoader | None = None, **settings: Any) -> None:
         self._demo = write_demo(folder / "demo")
-        self.settings = Settings(
-            data_dir=folder / "data", device="cpu", drain_seconds=DRAIN_SECONDS, **settings
-        )
+        usual = {"data_dir": folder / "data", "device": "cpu", "drain_seconds": DRAIN_SECONDS}
+        self.settings = Settings(**(usual | settings))
         self.port = settings.get("port") or _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.loader = loader or ScriptedLoader(total_memory=24 << 30)
@@ -135,10 +134,19 @@ class Site:
         store = await Store.open(data / "conversations.sqlite3")
         structured = Structured()
         assistant = Assistant(manager, personas, structured)
-        documents = Shelf(store, manager.tokenizer)
+        documents = Shelf(store, manager.tokenizer, context=manager.context)
         analyst = Analyst(manager, personas, structured, assistant, documents)
         return Services(
-            settings, library, manager, personas, assistant, store, structured, documents, analyst
+            settings,
+            library,
+            manager,
+            personas,
+            assistant,
+            store,
+            structured,
+            documents,
+            analyst,
+            monitor=make_monitor(settings, manager),
         )
 
 

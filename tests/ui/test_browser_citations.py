@@ -106,9 +106,24 @@ def test_a_reading_part_after_part_shows_where_it_is_and_stops(
     me.page.click("#qw-stop")
     assert until(lambda: site.loader.running == 0) < 2.5
     me.done()
+    # What was read is told, also after a reload, and the question can be answered again.
+    for _ in range(2):
+        read = me.page.locator(".qw-read")
+        expect(read).to_contain_text(
+            re.compile(r"已读 \d 部分，回答之前已结束；\d+ 页全部或部分未读")
+        )
+        expect(me.page.locator(".bot-row .qw-facts")).to_have_text("已停止")
+        me.open(f"/?c={me.conversation()}")
+    read.locator("a").click()
+    expect(dialog(me)).to_contain_text("未读")
+    me.page.keyboard.press("Escape")
+    site.script(answer=lambda spec, request: "They are calm.")
+    me.page.locator(".qw-act-regenerate").click()
+    expect(read).to_contain_text("依据全部 30 页")
+    me.done()
     site.script(answer=lambda spec, request: "文中没有。\n出处：无")
     me.say("谁是船长？").done()
-    expect(me.page.locator(".qw-none-said")).to_contain_text("没有提到")
+    expect(me.page.locator(".qw-none-said").last).to_contain_text("没有提到")
     assert serious(me.page) == []
     # Nothing is wider than a phone.
     assert me.page.evaluate("document.documentElement.scrollWidth") <= 390

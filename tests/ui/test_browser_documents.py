@@ -106,7 +106,7 @@ def test_a_message_waits_for_the_documents(me: Hands, site: Site) -> None:
     conversation = me.conversation()
     kept = site.call(site.services.documents.list(owner(page), conversation))
     assert [document.name for document in kept] == ["long.pdf"]
-    assert me.listed() == ["long.pdf"]
+    assert me.listed() == ["What is it about?"]
 
 
 def owner(page: Page) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
 from qwen_webui.engines.scripted import Script
 from qwen_webui.errors import OutOfMemory
-from tests.ui.hands import Hands
+from tests.ui.hands import Hands, until
 from tests.ui.site import Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -113,3 +114,56 @@ def test_the_page_recommends_a_real_model_with_one_click(me: Hands, site: Site) 
     assert name in {spec.name for spec in site.services.library.all()}
     me.ask("Hello")
     expect(suggestion).to_be_hidden()
+
+
+def test_the_advisor_answers_for_another_use_and_context_by_keyboard(me: Hands) -> None:
+    me.page.click(".qw-bar [data-do=models]")
+    advice = me.page.locator("#qw-dialog .qw-advice")
+    expect(advice).to_contain_text("Qwen2.5-1.5B-Instruct, 16-bit")
+    expect(advice).to_contain_text("at most 17 tokens/s")
+    expect(advice).to_contain_text("5.0 GiB of 24.0 GiB free: weights 2.9 GiB, context 448 MiB")
+    expect(advice.locator(".qw-note")).to_have_count(0)
+    context = advice.locator("select[name=context]")
+    expect(context).to_have_value("8192")
+    context.focus()
+    me.page.keyboard.press("ArrowDown")
+    expect(advice.locator(".qw-note")).to_contain_text(
+        "python app.py --model qwen2.5-1.5b-instruct --max-context 32768"
+    )
+    expect(advice).to_contain_text("9.2 GiB of 24.0 GiB free")
+    advice.locator("summary").focus()
+    me.page.keyboard.press("Enter")
+    expect(advice.locator("details")).to_contain_text("Source: Frantar et al. 2023")
+    expect(advice.locator("details")).to_contain_text("Qwen2.5-7B-Instruct GPTQ-Int4")
+    context.select_option("131072")
+    expect(advice).to_contain_text("without a card those answer slower than people read")
+    expect(advice.locator("[data-load]")).to_have_count(0)
+
+
+def test_what_the_advisor_recommends_is_loaded_with_one_click(
+    me: Hands, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The load itself would download."""
+    begun: list[str] = []
+    monkeypatch.setattr(site.services.manager, "start_load", lambda name, **_: begun.append(name))
+    me.page.click(".qw-bar [data-do=models]")
+    me.page.locator("#qw-dialog .qw-advice [data-load]").click()
+    expect(me.page.locator("#qw-dialog")).to_be_hidden()
+    until(lambda: bool(begun), 20.0)
+    assert begun == ["qwen2.5-1.5b-instruct"]
+
+
+def test_the_advisor_speaks_chinese_on_a_phone(tab: Callable[..., Hands]) -> None:
+    phone = tab(locale="zh-CN", viewport={"width": 390, "height": 844}, color_scheme="dark")
+    phone.open().ready()
+    phone.page.click(".qw-bar [data-do=models]")
+    advice = phone.page.locator("#qw-dialog .qw-advice")
+    advice.locator("select[name=use]").select_option("documents")
+    expect(advice).to_contain_text("小模型量化损失更大")
+    advice.locator("summary").click()
+    expect(advice.locator("details")).to_contain_text("来源：")
+    wide = phone.page.evaluate(
+        "(() => { const body = document.querySelector('.qw-dialog-body');"
+        " return body.scrollWidth - body.clientWidth })()"
+    )
+    assert wide <= 0, "the dialog must not scroll sideways"

@@ -11,8 +11,16 @@ import httpx
 import pytest
 
 from qwen_webui.documents import Document, Page
+from qwen_webui.errors import GenerationFailed
 from qwen_webui.store import Conversation
-from qwen_webui.types import AskedDocument, CallRead, Sources, Span
+from qwen_webui.types import (
+    AskedDocument,
+    CallRead,
+    CheckpointSpec,
+    GenerationRequest,
+    Sources,
+    Span,
+)
 from qwen_webui.ui.citations import answered, writing
 from qwen_webui.ui.page_view import page_view
 from qwen_webui.ui.reading_line import reading_line
@@ -83,6 +91,7 @@ def test_the_answer_is_kept_with_what_was_read_and_what_its_quotations_are_worth
     client: httpx.Client, site: Site, asked: tuple[str, str]
 ) -> None:
     conversation, document = asked
+    assert kept(site, conversation).title == "Who is the captain?"
     question, answer = kept(site, conversation).messages[-2:]
     assert (question.content, answer.content) == ("Who is the captain?", ANSWER)
     assert answer.sources is not None and answer.citations is not None
@@ -152,6 +161,34 @@ def test_a_long_document_is_read_in_part_or_part_after_part(
     assert "From all 30 pages, read in" in last and "answered from the notes of calls" in last
 
 
+def test_what_was_read_before_an_error_is_kept_and_the_question_can_be_asked_again(
+    client: httpx.Client, site: Site
+) -> None:
+    def failing(spec: CheckpointSpec, request: GenerationRequest) -> str:
+        if "part 3 of" in request.messages[-1].content:
+            raise GenerationFailed("The model gave no number.")
+        return "Calm."
+
+    first = upload(client, LONG, "long.pdf")
+    conversation, document = first["conversation"], first["document"]["id"]
+    site.script(answer=failing)
+    ended = json.dumps(ask(client, "Summarise it", conversation, document))
+    assert "after reading 2 parts" in ended and "The model gave no number." in ended
+    answer = kept(site, conversation).messages[-1]
+    assert (answer.content, answer.stopped, answer.finish_reason) == ("", True, None)
+    assert answer.sources is not None
+    assert [call.number for call in answer.sources.calls] == [1, 2]
+    pages = {span.page for span in (*answer.sources.read, *answer.sources.left_out)}
+    assert pages == set(range(1, 31)), "what the others were to read is left out"
+    account = told(client, conversation, "sources")["html"]
+    assert "after reading 2 parts" in account and "Left out" in account
+    site.script(answer=lambda spec, request: "Calm.")
+    again = events.handler(client, "qw-do-regenerate", "submit")
+    form = [conversation, "general", "", "{}", 0.7, 0.8, 20, 1.05, 0, "", document]
+    assert events.run(client, again, ["1", *form])["success"]
+    assert [m.content for m in kept(site, conversation).messages] == ["Summarise it", "Calm."]
+
+
 def test_answered_again_and_edited_the_question_keeps_its_documents(
     client: httpx.Client, site: Site, asked: tuple[str, str]
 ) -> None:
@@ -207,9 +244,17 @@ def test_the_line_above_says_what_was_not_read() -> None:
     left = (Span(3, 0, 50), Span(4, 9, 50))
     told = reading_line(Sources("passages", (book,), (call,), left), 100, TEXTS["en"])
     assert told == ("From 2 passages on pages 1–2, 4; the rest was not read; 2 pages have no text")
-    calls = (CallRead(1, "read", spans[:2]), CallRead(2, "read", spans[2:]))
-    told = reading_line(Sources("map_reduce", (book,), calls, left), 0, TEXTS["en"])
+    reads = (CallRead(1, "read", spans[:2]), CallRead(2, "read", spans[2:]))
+    planned = Sources("map_reduce", (book,), (*reads, CallRead(3, "answer", (), (1, 2))), left)
+    told = reading_line(planned, 0, TEXTS["en"])
     assert told.startswith("From 6 pages, read in 2 parts; 2 pages left out")
+    ended = planned.after(1)
+    told = reading_line(ended, 0, TEXTS["en"])
+    assert told == (
+        "Ended before the answer, after reading 1 part; 3 pages left out, wholly or in part; "
+        "2 pages have no text"
+    )
+    assert ended.left_out == (spans[2], left[0], spans[3], left[1])
     several = Sources("whole", (book, AskedDocument("y", "b.xlsx", "sheet", 1)), (call,))
     told = reading_line(several, 1234, TEXTS["zh"])
     assert told.startswith("依据 2 篇完整文档（6 页，1 个工作表，读入 1,234 词元）")

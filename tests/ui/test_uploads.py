@@ -69,6 +69,25 @@ def test_an_upload_on_a_blank_page_begins_a_conversation(client: httpx.Client, s
     assert client.get(f"/ui/documents/{chip['id']}/diagnosis").status_code == 404
 
 
+def test_what_is_too_many_or_too_much_is_said_in_both_languages(
+    client: httpx.Client, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"name": "a.txt", "conversation": ""}
+    with visitor(site, OWNER, "zh") as reader:
+        monkeypatch.setattr("qwen_webui.documents.intake.MOST_OF_OWNER", 0)
+        refused = reader.post("/ui/documents", params=asked, content=b"Some words" * 500_000)
+        assert refused.status_code == 429
+        error = refused.json()["error"]
+        assert error["text"].startswith("同时上传的文档太多") and "on their way" in error["detail"]
+        monkeypatch.undo()
+        monkeypatch.setattr("qwen_webui.store.documents.MOST_BYTES", 10)
+        (line,) = upload(reader, b"Some words and more", "a.txt", "")
+        assert line["error"]["text"].startswith("你的文档已占满")
+        assert line["error"]["code"] == "documents_full"
+    (line,) = upload(client, b"Some words and more", "a.txt", "")
+    assert "Delete some first." in line["error"]["text"]
+
+
 @pytest.mark.parametrize(
     ("content", "name", "code"),
     [

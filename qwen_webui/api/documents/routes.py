@@ -68,7 +68,7 @@ def _add_uploading(router: APIRouter, services: Services) -> None:
         form = UploadForm(request.headers.get("content-type", ""))
         try:
             async with aclosing(form.pieces(request.stream())) as pieces:
-                received = await shelf.receive(pieces)
+                received = await shelf.receive(owner_of(request), pieces)
         except ClientDisconnect:
             return Response(status_code=CLIENT_GONE)
         name, conversation = form.fields.get("name"), form.fields.get("conversation")

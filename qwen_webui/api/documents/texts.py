@@ -7,7 +7,15 @@ from typing import Any
 from qwen_webui.api.described import Examples
 from qwen_webui.api.documents.form import FILE, FORM
 from qwen_webui.documents import Limits
+from qwen_webui.documents.intake import MOST, MOST_OF_OWNER
 from qwen_webui.documents.kinds import READABLE
+from qwen_webui.store.documents import (
+    MOST_BYTES,
+    MOST_BYTES_WITHOUT,
+    MOST_IN_CONVERSATIONS,
+    MOST_OF_A_CONVERSATION,
+    MOST_WITHOUT,
+)
 
 UPLOAD = f"""\
 Upload one file, up to {Limits().file_bytes >> 20} MiB, and learn what can be read of it, page by \
@@ -16,6 +24,12 @@ page. {READABLE}
 With `conversation` the document belongs to that conversation of yours and dies with it; without, it
 is kept until you delete it, or seven days. It is yours: of the key that you send, of the browser
 whose cookie you send, or, on a server without keys, of the address that you send from.
+
+At most {MOST_OF_OWNER} uploads of yours may be under way, and {MOST} of everybody: one more is 429
+`too_many_uploads`, with `Retry-After`. You may keep {MOST_OF_A_CONVERSATION} documents in a
+conversation and {MOST_IN_CONVERSATIONS:,} in all of yours, {MOST_WITHOUT} without one: one more is
+422 `too_many_documents`. With what was read of them they may take {MOST_BYTES >> 20:,} MiB in
+conversations and {MOST_BYTES_WITHOUT >> 20:,} MiB without one: more is 413 `documents_full`.
 
 The file is read in a process of its own with limits on time and memory. 415: it is of a kind that
 is not read, or its content is not what its name says. 422: it is damaged, locked, empty or larger
@@ -36,11 +50,13 @@ question is of the whole (a summary, a comparison) or `everything` is true, ever
 its own. The answer says what was read in which call and what was left out, and of every quotation
 whether it stands on the page that it names.
 
-With `"stream": true` the answer is a stream of server-sent events: `event: sources` first (once
-more, if a swap changed the plan: the last one counts), `event: queued` with `{"place"}` while it
-waits, `event: progress` between the calls, `{"text"}` for each piece of text, `event: citations`,
-and `{"usage", "model", "finish_reason"}` last; `event: error` with `{"error"}` when it fails after
-the start.
+With `"stream": true` the answer is a stream of server-sent events: `event: sources` (once more, if
+a swap changed the plan, or with what was read until then if the reading fails between two calls:
+the last one counts), `event: queued` with `{"place"}` while it waits, `event: progress` between
+the calls, and first of all, with the stage `indexing_documents`, while documents of millions of
+characters are made ready to be searched, `{"text"}` for each piece of text, `event: citations`,
+and `{"usage", "model", "finish_reason"}` last; `event: error` with `{"error"}` when it fails
+after the start.
 
 With `schema`, `regex` or `choices` the answer is kept to that form and has no citations; `sources`
 is told all the same.

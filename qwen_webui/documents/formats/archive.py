@@ -14,7 +14,6 @@ MAX_XML = 200 * 2**20
 MAX_ENTRIES = 20_000
 _CHUNK = 2**20
 _FORBIDDEN = (b"<!DOCTYPE", b"<!ENTITY")
-_DAMAGED = "The Office file is damaged: {what}. Save it again with the program that made it."
 
 
 def check(data: bytes) -> None:
@@ -54,4 +53,7 @@ def _check_xml(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
                     )
                 tail = text[-16:]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise DocumentError(_DAMAGED.format(what="a piece cannot be unpacked")) from error
+        raise DocumentError(
+            "The Office file is damaged: a piece cannot be unpacked. Save it again with the "
+            "program that made it."
+        ) from error

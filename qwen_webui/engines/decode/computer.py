@@ -62,6 +62,11 @@ class Computer(Protocol):
         """As loaded, tables included."""
         ...
 
+    @property
+    def cache_bytes(self) -> int:
+        """Of the whole cache, which is there from the start."""
+        ...
+
     def seat(self, row: int, pages: Sequence[int]) -> None:
         """From now on the sequence in `row` has its tokens in `pages`, in this order: token t in
         page t // page_tokens. Called once when a sequence takes the row: pages for all that it

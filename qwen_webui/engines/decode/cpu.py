@@ -93,8 +93,10 @@ class CpuComputer:
         self.weights_bytes = weights.nbytes
         shape = weights.shape
         size = (pages * PAGE_TOKENS, shape.kv_heads * shape.head)
-        self._k = [torch.zeros(size, dtype=weights.table.dtype) for _ in weights.layers]
-        self._v = [torch.zeros(size, dtype=weights.table.dtype) for _ in weights.layers]
+        # Not zeros: the system gives memory once it is written to. Nobody reads before that.
+        self._k = [torch.empty(size, dtype=weights.table.dtype) for _ in weights.layers]
+        self._v = [torch.empty(size, dtype=weights.table.dtype) for _ in weights.layers]
+        self.cache_bytes = sum(part.nbytes for part in (*self._k, *self._v))
         self._places: list[Tensor] = [torch.empty(0, dtype=torch.int64)] * rows
 
     def seat(self, row: int, pages: Sequence[int]) -> None:
@@ -189,10 +191,14 @@ def load_computer(
     wide: torch.dtype = getattr(torch, dtype)
     source = Source(Path(plan.folder), config)
     shape = source.shape
-    layers = tuple(_layer(source.layer(at), wide, packed) for at in range(shape.layers))
     table, head = source.table().to(wide), source.head()
     last = Dense(table if head is None else head.to(wide))
-    weights = Weights(shape, table, layers, source.gain().to(wide), last)
+    source.let_go()
+    layers = []
+    for at in range(shape.layers):
+        layers.append(_layer(source.layer(at), wide, packed))
+        source.let_go()
+    weights = Weights(shape, table, tuple(layers), source.gain().to(wide), last)
     page = 2 * shape.layers * shape.kv_heads * shape.head * wide.itemsize * PAGE_TOKENS
     one = -(-plan.max_context // PAGE_TOKENS)
     room = int(psutil.virtual_memory().available * CACHE_SHARE) // page

@@ -79,9 +79,11 @@ class Int8:
 
     def __init__(self, plain: Plain, bias: Tensor | None) -> None:
         dense = plain.dense(torch.float32)
-        self._scales = (dense.abs().amax(1) / 127).clamp_min(1e-10).bfloat16()
+        low, high = dense.aminmax(dim=1)
+        self._scales = (torch.maximum(-low, high) / 127).clamp_min(1e-10).bfloat16()
         # Divided by the scale as rounded: what rounding took from it the values give back.
-        self._values = (dense / self._scales.float()[:, None]).round().clamp(-128, 127).char()
+        dense.div_(self._scales.float()[:, None]).round_().clamp_(-128, 127)
+        self._values = dense.char()
         self._bias = bias
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A checkpoint computed by our own path: what engines/transformers.py's LoadedModel offers.
+"""A checkpoint computed by our own path: an AnyModel of engines/paths.py.
 
 Turns a request into a sequence for the scheduler and what comes of it into events, in the thread
 of the call: text and constraints cost the device no time.
@@ -6,8 +6,6 @@ of the call: text and constraints cost the device no time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -16,7 +14,7 @@ from transformers import PretrainedConfig
 from qwen_webui.engines import device as devices
 from qwen_webui.engines.cancelling import Ticket
 from qwen_webui.engines.compiled import Grammars
-from qwen_webui.engines.constraint import Guide
+from qwen_webui.engines.constraint import Guide, guiding
 from qwen_webui.engines.decode.computer import Computer
 from qwen_webui.engines.decode.judging import Judge
 from qwen_webui.engines.decode.sampling import Choice, Drawing
@@ -24,11 +22,13 @@ from qwen_webui.engines.decode.scheduler import Scheduler
 from qwen_webui.engines.decode.sequence import Constrained, Entered, Placed, Said, Sequence
 from qwen_webui.engines.loading import generation_config, sampling_defaults, threads_for
 from qwen_webui.engines.progress import Emit
-from qwen_webui.engines.room import refuse_long_text, room_for_answer
+from qwen_webui.engines.room import check_distributions, refuse_long_text, room_for_answer
+from qwen_webui.engines.scoring import Reading, Scores, Tops
 from qwen_webui.engines.streamer import AnswerComplete, TokenStreamer
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
-    Constraint,
+    DistributionRequest,
+    Distributions,
     Dtype,
     EngineInfo,
     GenerationRequest,
@@ -40,6 +40,8 @@ from qwen_webui.types import (
     TokenLogprob,
 )
 
+# Where masks are written: who draws sends them on.
+HERE = torch.device("cpu")
 GREEDY = Sampling(0.0, 1.0, 0, 0.0, 1.0, 0.0, 0.0, max_new_tokens=4)
 
 
@@ -65,6 +67,7 @@ class DecodedModel:
             stop_ids=self._tokenizer.stop_ids,
             weights_bytes=computer.weights_bytes,
             load_seconds=0.0,
+            cache_bytes=computer.cache_bytes,
         )
 
     def generate(self, request: GenerationRequest, ticket: Ticket, emit: Emit) -> None:
@@ -75,7 +78,7 @@ class DecodedModel:
         drawing = Drawing.of(sampling, self._computer.vocabulary, self._computer.device)
         stops = frozenset(self.info.stop_ids)
         sequence = Sequence(prompt, room, stops, ticket, drawing)
-        with self._guiding(sampling.constraint, room) as guide:
+        with guiding(self._grammars, sampling.constraint, self.info.stop_ids, room, HERE) as guide:
             voice = _Voice(self._tokenizer, guide)
             streamer = TokenStreamer(self._tokenizer, voice, sampling.stop, ticket, emit)
             streamer.put(torch.tensor(prompt))
@@ -92,15 +95,17 @@ class DecodedModel:
     def score(self, token_ids: tuple[int, ...], ticket: Ticket) -> list[float]:
         """Natural-log probability of each token after the first: n - 1 values."""
         refuse_long_text(len(token_ids), self.info.max_context)
-        sequence = Sequence(list(token_ids), 0, frozenset(), ticket, None)
+        scores = Scores(token_ids)
         if len(token_ids) > 1:
-            self.scheduler.submit(sequence)
-            try:
-                for _ in sequence.listen():
-                    ticket.check()
-            finally:
-                self.scheduler.leave(sequence)
-        return sequence.scores
+            self._read(token_ids, scores, ticket)
+        return scores.values
+
+    def distributions(self, asked: DistributionRequest, ticket: Ticket) -> Distributions:
+        """What the positions of a text predict."""
+        check_distributions(asked, self.info.max_context, self._computer.vocabulary)
+        tops = Tops(asked)
+        self._read(asked.token_ids, tops, ticket)
+        return tops.found()
 
     def warm_up(self) -> None:
         """A short greedy answer: a checkpoint that computes no numbers shows now. Raises what
@@ -115,16 +120,14 @@ class DecodedModel:
         del self._computer, self.scheduler
         devices.give_back()
 
-    @contextmanager
-    def _guiding(self, constraint: Constraint | None, room: int) -> Iterator[Guide | None]:
-        """What keeps an answer to `constraint`, for as long as it takes."""
-        if constraint is None:
-            yield None
-            return
-        with self._grammars.lent(constraint) as compiled:
-            _, alphabet = self._grammars.vocabulary()
-            here = torch.device("cpu")
-            yield Guide(compiled, alphabet, constraint.kind, self.info.stop_ids, room, here)
+    def _read(self, token_ids: tuple[int, ...], reading: Reading, ticket: Ticket) -> None:
+        sequence = Sequence(list(token_ids), 0, frozenset(), ticket, None, reading=reading)
+        self.scheduler.submit(sequence)
+        try:
+            for _ in sequence.listen():
+                ticket.check()
+        finally:
+            self.scheduler.leave(sequence)
 
     def _follow(
         self, sequence: Sequence, voice: _Voice, streamer: TokenStreamer, emit: Emit

@@ -26,10 +26,9 @@ from qwen_webui.engines.decode.sampling import Draws, Sampler
 from qwen_webui.engines.decode.sequence import Ended, Entered, Said, Sequence, Verdict
 from qwen_webui.engines.decode.transfer import sent
 from qwen_webui.engines.failures import NOT_FINITE, is_out_of_memory
+from qwen_webui.engines.scoring import SCORED_AT_ONCE
 from qwen_webui.errors import GenerationFailed
 
-# Rows of logits at once while a text is scored.
-SCORED_AT_ONCE = 256
 # Between two looks at the device while a verdict is awaited.
 LOOK_SECONDS = 0.0002
 
@@ -152,7 +151,8 @@ class Scheduler:
         piece = sequence.prompt[start:stop]
         logits = self._computer.prefill(sequence.row, piece, start, scored)
         if scored:
-            sequence.scores += _scores(logits, sequence.prompt[start + 1 : stop + 1])
+            assert sequence.reading is not None, "what is scored is read"
+            sequence.reading.take(start, logits)
         self._pace.measured(stop - start, time.monotonic() - began)
         sequence.entered = stop
         if stop < end:
@@ -279,13 +279,3 @@ class Scheduler:
         self._line.give_back(sequence)
         # What failed may fill the memory through its traceback.
         sequence.news.put(Ended(error.with_traceback(None) if error else None))
-
-
-def _scores(logits: Tensor, following: list[int]) -> list[float]:
-    """Of each row the log-probability of the token that follows."""
-    ids = torch.tensor(following, device=logits.device)
-    found = torch.log_softmax(logits, -1).gather(1, ids[:, None])[:, 0]
-    if not bool(torch.isfinite(found).all()):
-        raise GenerationFailed(NOT_FINITE)
-    values: list[float] = found.tolist()
-    return values

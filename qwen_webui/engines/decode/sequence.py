@@ -15,6 +15,7 @@ from torch import Tensor
 from qwen_webui.engines.cancelling import Ticket
 from qwen_webui.engines.decode.pages import Holding
 from qwen_webui.engines.decode.sampling import Choice, Drawing, Mask
+from qwen_webui.engines.scoring import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class Constrained:
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """An answer in the making: `room` tokens at most. Without a drawing its prompt is scored."""
+    """An answer in the making: `room` tokens at most. Without a drawing its prompt is
+    scored: `reading` takes the logits of every token."""
 
     prompt: list[int]
     room: int
@@ -86,7 +88,7 @@ class Sequence:
     # Tokens drawn; on the host those of them that were read.
     drawn: int = 0
     said: list[int] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
+    reading: Reading | None = None
     place: int = 0
     # Set by the thread that asked: it wants no more.
     left: bool = False

@@ -14,12 +14,15 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from transformers import PretrainedConfig, Qwen2Config
-from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
+from transformers import PretrainedConfig
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from qwen_webui.engines.decode.layouts import Linear, Plain, unpack_awq, unpack_gptq
 from qwen_webui.engines.kernels import quantization
 from qwen_webui.errors import CheckpointError
+
+# Those whose frequencies do not depend on how long a text is.
+ROTATIONS = ("default", "yarn", "linear")
 
 
 class NotForThisPath(Exception):
@@ -46,6 +49,10 @@ class Shape:
             raise NotForThisPath(f"it is {config.model_type} with {config.hidden_act}, not Qwen2")
         if config.use_sliding_window:
             raise NotForThisPath("its attention has a sliding window")
+        if config.rope_parameters["rope_type"] not in ROTATIONS:
+            raise NotForThisPath(
+                f"its positions are turned by {config.rope_parameters['rope_type']}"
+            )
         heads, hidden = config.num_attention_heads, config.hidden_size
         return cls(
             config.num_hidden_layers,
@@ -129,6 +136,10 @@ class Source:
             **small,
         )
 
+    def let_go(self) -> None:
+        """Close the files until the next read: pages of theirs that were read count as memory."""
+        self._files.clear()
+
     def _linear(self, name: str) -> Linear:
         if self._quantized is None or f"{name}.weight" in self._of:
             return self._tensor(f"{name}.weight")
@@ -176,11 +187,18 @@ _SMALL = ("q_bias", "k_bias", "v_bias", "input_gain", "post_gain")
 
 def rotation(config: PretrainedConfig, positions: int) -> tuple[Tensor, Tensor]:
     """Cosines and sines of the rotary embedding, [positions, head size] float32, the second half
-    of each row like the first; YaRN's scaling is in them. By transformers' own module."""
-    assert isinstance(config, Qwen2Config), "Shape.of has looked at the model type"
-    rotary = Qwen2RotaryEmbedding(config)
-    cos, sin = rotary(torch.empty(0), torch.arange(positions)[None])
-    return cos[0], sin[0]
+    of each row like the first; YaRN's scaling is in them. The same numbers as transformers' module
+    makes, whose import alone takes seconds."""
+    kind = config.rope_parameters["rope_type"]
+    if kind == "default":
+        head = Shape.of(config).head
+        turns = torch.arange(0, head, 2, dtype=torch.float32) / head
+        frequencies, scale = 1.0 / config.rope_parameters["rope_theta"] ** turns, 1.0
+    else:
+        frequencies, scale = ROPE_INIT_FUNCTIONS[kind](config)
+    angles = torch.arange(positions, dtype=torch.float32)[:, None] * frequencies
+    angles = torch.cat([angles, angles], -1)
+    return angles.cos() * scale, angles.sin() * scale
 
 
 def _files_of(folder: Path) -> dict[str, Path]:

@@ -23,6 +23,8 @@ from qwen_webui.errors import EngineCrashed, InvalidRequest, ModelSwitching, Web
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
     CheckpointSpec,
+    DistributionRequest,
+    Distributions,
     EngineInfo,
     Finished,
     GenerationEvent,
@@ -97,6 +99,15 @@ class OpenAIEngine(Engine):
         with read():
             values = answer["choices"][0]["logprobs"]["token_logprobs"][1 : len(token_ids)]
             return [float(value) for value in values]
+
+    async def distributions(self, asked: DistributionRequest) -> Distributions:
+        """See Engine. Refused: servers tell a few log-probabilities, by text and not by id."""
+        self._refuse_if_ended()
+        raise InvalidRequest(
+            "Another server computes this model, and servers do not tell distributions over the "
+            "vocabulary. Start without --engine-url, so that this program computes.",
+            code="unsupported_parameter",
+        )
 
     async def ended(self) -> None:
         """See Engine."""

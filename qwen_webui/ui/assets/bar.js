@@ -2,6 +2,7 @@
 // often while a load is under way, seldom otherwise, hardly while nobody looks.
 import { announce, ask, tell, words } from "./bus.js";
 import { close, show } from "./dialog.js";
+import { warn } from "./warning.js";
 
 const BUSY = 700, IDLE = 4000, HIDDEN = 20000, LOST = 2000;
 let server = "", version = "", model = null, busy = false, timer = 0, lost = false, told = "";
@@ -17,6 +18,7 @@ export function startBar() {
   });
   document.addEventListener("change", (event) => {
     if (event.target.name === "model") showDetail(event.target.value);
+    if (event.target.closest("[data-advice]")) advise(event.target.form);
   });
   document.addEventListener("visibilitychange", () => soon(0));
   // Gradio draws the bar's place some time after this.
@@ -53,6 +55,7 @@ function draw(bar) {
   if (!place) return;
   const focused = place.contains(document.activeElement) && document.activeElement.dataset.do;
   place.innerHTML = bar.html;
+  warn(bar.warning);
   if (focused) place.querySelector(`[data-do=${focused}]`)?.focus();
   version = bar.version;
   busy = bar.busy;
@@ -87,6 +90,24 @@ async function choose() {
 function showDetail(name) {
   for (const part of document.querySelectorAll("#qw-dialog [data-for]"))
     part.hidden = part.dataset.for !== name;
+}
+
+// The answer to the last question asked counts, whichever comes first.
+let asked = 0;
+async function advise(form) {
+  const number = ++asked;
+  const answer = form.nextElementSibling;
+  answer.setAttribute("aria-busy", "true");
+  try {
+    const html = await (await ask(`advice?${new URLSearchParams(new FormData(form))}`)).text();
+    if (number !== asked) return;
+    const open = answer.querySelector("details")?.open;
+    answer.innerHTML = html;
+    if (open) answer.querySelector("details")?.setAttribute("open", "");
+    answer.removeAttribute("aria-busy");
+  } catch {
+    connection(false);
+  }
 }
 
 function load(name) {

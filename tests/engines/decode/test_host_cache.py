@@ -18,7 +18,7 @@ from qwen_webui.engines.cancelling import Ticket
 from qwen_webui.engines.decode import cpu, loading
 from qwen_webui.engines.decode.computer import Computer
 from qwen_webui.engines.decode.host_cache import HostCache, Key, NotKept, Stop, key_of
-from qwen_webui.engines.transformers import load_model
+from qwen_webui.engines.paths import load_model
 from qwen_webui.types import Dtype, GenerationEvent, LoadPlan
 from tests.engines.asking import Reply, request
 from tests.engines.checkpoints import plan

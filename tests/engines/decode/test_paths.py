@@ -7,14 +7,15 @@ from pathlib import Path
 
 from qwen_webui.engines.cancelling import Ticket
 from qwen_webui.engines.decode.model import DecodedModel
-from qwen_webui.engines.transformers import LoadedModel, load_model
+from qwen_webui.engines.paths import load_model
+from qwen_webui.engines.transformers import LoadedModel
 from qwen_webui.types import GenerationEvent
 from tests.engines.asking import Reply, request
 from tests.engines.checkpoints import plan, random_weights, write_checkpoint
 
 
 def test_the_path_is_the_one_asked_for(tiny: Path) -> None:
-    kinds = {"auto": LoadedModel, "reference": LoadedModel, "ours": DecodedModel}
+    kinds = {"auto": DecodedModel, "reference": LoadedModel, "ours": DecodedModel}
     answers = set()
     for path, kind in kinds.items():
         found = load_model(plan(tiny, engine_path=path), lambda _: None)
@@ -29,7 +30,7 @@ def test_the_path_is_the_one_asked_for(tiny: Path) -> None:
 
 def test_what_ours_does_not_take_the_reference_computes_and_says_so(tmp_path: Path) -> None:
     odd = write_checkpoint(tmp_path / "odd", random_weights(), hidden_act="gelu")
-    found = load_model(plan(odd, engine_path="ours"), lambda _: None)
+    found = load_model(plan(odd), lambda _: None)
     assert type(found) is LoadedModel
     assert any("gelu" in note for note in found.info.notes)
     said: list[GenerationEvent] = []

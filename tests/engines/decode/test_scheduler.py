@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -147,16 +148,23 @@ def test_cancel_frees_pages_at_once_in_prefill_in_line_and_in_an_answer(
     assert answer(shared, "Still there?", max_new_tokens=5).usage.completion_tokens == 5
 
 
-def test_a_long_prompt_stalls_nobody(shared: DecodedModel) -> None:
-    shared.scheduler.pages.forget()
-    running = Asked(shared, "Tell me!", max_new_tokens=600)
-    until(lambda: running.tokens() > 20)
-    before = running.tokens()
-    long = Asked(shared, LONG, max_new_tokens=1)
-    seen = long.whole()
-    pieces = [event for event in seen.events if isinstance(event, Progress)]
-    assert len(pieces) >= 3
-    assert running.tokens() - before >= len(pieces) - 1, "a token between two pieces"
+def test_between_two_pieces_of_a_long_prompt_the_others_step(
+    faulty: tuple[DecodedModel, Faulty],
+) -> None:
+    found, on = faulty
+    running = Asked(found, "Tell me!", max_new_tokens=600)
+    until(lambda: running.tokens() > 3)
+    calls: list[str] = []
+    on.before_prefill = lambda _: calls.append("piece")
+
+    def stepped(rows: Sequence[int], logits: Tensor) -> Tensor:
+        calls.append("step")
+        return logits
+
+    on.after_decode = stepped
+    seen = Asked(found, LONG, max_new_tokens=1).whole()
+    assert calls.count("piece") == sum(isinstance(event, Progress) for event in seen.events) >= 3
+    assert ("piece", "piece") not in itertools.pairwise(calls)
     running.ticket.cancel()
     with pytest.raises(Cancelled):
         running.whole()

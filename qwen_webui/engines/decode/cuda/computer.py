@@ -38,6 +38,7 @@ class CudaComputer:
         shape, device = weights.shape, weights.table.device
         self.device, self.vocabulary, self.pages = device, shape.vocabulary, cache.pages
         self.weights_bytes = weights.bytes
+        self.cache_bytes = cache.k.nbytes + cache.v.nbytes
         bits = weights.layers[0].qkv.bits
         self.kernel = f"Triton {'dense' if bits == 16 else f'{bits}-bit'}"
         self.weights, self._cache = weights, cache

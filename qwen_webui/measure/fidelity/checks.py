@@ -30,6 +30,12 @@ def passes(check: Check, answer: str) -> bool:
     return _KINDS[check["kind"]](check, answer.strip())
 
 
+def unfenced(answer: str) -> str:
+    """What stands inside one code fence around all of it; else all of it."""
+    fenced = re.fullmatch(r"```(?:json)?\n(.+)\n```", answer, re.DOTALL)
+    return fenced.group(1) if fenced else answer
+
+
 def _exact(check: Check, answer: str) -> bool:
     """The whole answer equals the expected one."""
     return answer == str(check["answer"]).strip()
@@ -44,9 +50,8 @@ def _contains(check: Check, answer: str) -> bool:
 
 def _json(check: Check, answer: str) -> bool:
     """The whole answer, with or without a code fence, is JSON equal to `value`."""
-    fenced = re.fullmatch(r"```(?:json)?\n(.+)\n```", answer, re.DOTALL)
     try:
-        return bool(json.loads(fenced.group(1) if fenced else answer) == check["value"])
+        return bool(json.loads(unfenced(answer)) == check["value"])
     except ValueError:
         return False
 

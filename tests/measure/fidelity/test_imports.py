@@ -1,0 +1,30 @@
+"""What reading a report, and measuring, load into a process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+LOADED = "import sys, {name}; print([m for m in {others!r} if m in sys.modules])"
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("qwen_webui.measure.fidelity", ("numpy", "jsonschema", "pydantic", "torch")),
+        (
+            "qwen_webui.measure.fidelity.measurement",
+            ("torch", "transformers", "pydantic", "fastapi", "gradio"),
+        ),
+    ],
+)
+def test_little_is_loaded(name: str, others: tuple[str, ...]) -> None:
+    code = LOADED.format(name=name, others=others)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

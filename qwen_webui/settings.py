@@ -124,7 +124,13 @@ class Settings(BaseSettings):
         False,
         description="accepted for compatibility, without effect: code from a checkpoint never runs",
     )
-    max_running: int = Field(2, ge=1, le=64, description="answers computed at once")
+    max_running: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="answers computed at once; default what the loaded model's cache carries, "
+        "each with a whole context, at least 2",
+    )
     max_waiting: int = Field(16, ge=0, le=10_000, description="requests that may wait in line")
     queue_timeout: float = Field(300.0, gt=0, description="seconds a request may wait in line")
     drain_seconds: float = Field(

@@ -64,6 +64,7 @@ class Picture:
     models: bool = False
     example: str = ""  # of the JSON tab, run instead of the questions
     document: bool = False  # one is attached and asked instead
+    monitor: bool = False  # the last five minutes are shown, with what was asked in them
 
 
 PICTURES = (
@@ -78,6 +79,8 @@ PICTURES = (
     Picture("documents-zh", "zh", document=True),
     Picture("phone-en", "en", width=390, height=780),
     Picture("phone-zh", "zh", width=390, height=780),
+    Picture("monitor-en", "en", monitor=True, height=900),
+    Picture("monitor-zh", "zh", monitor=True, height=900),
 )
 
 
@@ -149,6 +152,9 @@ def take(browser: Browser, url: str, picture: Picture, path: Path) -> None:
         page.wait_for_selector(".qw-meter .qw-gauge")
         for number, question in enumerate(QUESTIONS[picture.language], 1):
             ask(page, question, number)
+    if picture.monitor:
+        page.click("[data-tab-link=monitor]")
+        page.wait_for_selector("#qw-monitor svg polyline")
     if picture.models:
         page.click(".qw-bar [data-do=models]")
         page.wait_for_selector("#qw-dialog table")

@@ -255,7 +255,7 @@ def test_for_real_on_the_embedded_checkpoint(
     ):
         half = tmp_path / f"half-{place}.txt"
         half.write_text("".join(said[place::2]), encoding="utf-8")
-        words += ["--text", str(half), "--tokens", "384", "--top", "64"]
+        words += ["--text", str(half), "--tokens", "1536", "--top", "64"]
         assert cli.main(["fidelity", "--device", "cpu", "--data-dir", str(folder), *words]) == 0, (
             capsys.readouterr().err
         )

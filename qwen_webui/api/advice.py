@@ -15,7 +15,7 @@ from qwen_webui.advice.machine import LARGEST_GIB, MOST_CARDS
 from qwen_webui.advice.rules import LONGEST_CONTEXT, SHORTEST_CONTEXT
 from qwen_webui.advice.told import AdviceTold, told
 from qwen_webui.api.described import refusals
-from qwen_webui.errors import InvalidRequest
+from qwen_webui.api.wire import refuse_other_parameters
 from qwen_webui.language import wanted_language
 from qwen_webui.services import Services
 from qwen_webui.types import Use
@@ -77,7 +77,7 @@ def advice_routes(services: Services) -> APIRouter:
         card: CardQuery = "",
         language: LanguageQuery = None,
     ) -> AdviceTold:
-        _refuse_unknown(request)
+        refuse_other_parameters(request, NAMES)
         named = memory is not None or cards is not None or bool(card)
         if named:
             machine = imagined(memory, cards, card)
@@ -91,13 +91,3 @@ def advice_routes(services: Services) -> APIRouter:
         return told(found, spoken)
 
     return router
-
-
-def _refuse_unknown(request: Request) -> None:
-    """A misspelt question would else be answered as another."""
-    for name in request.query_params:
-        if name not in NAMES:
-            raise InvalidRequest(
-                f"There is no parameter {name[:80]!r} here; there are {', '.join(NAMES)}.",
-                param=name[:80],
-            )

@@ -10,10 +10,12 @@ import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from starlette.requests import Request
 from starlette.responses import Response
 
 from qwen_webui.api.described import refusals
 from qwen_webui.api.shapes import Out
+from qwen_webui.api.wire import refuse_other_parameters
 from qwen_webui.measure.monitor import CONTENT_TYPE, HOUR, Monitor, Series, metrics_text
 from qwen_webui.services import Services
 
@@ -97,9 +99,11 @@ def monitor_routes(services: Services) -> APIRouter:
         responses=refusals(422),
     )
     async def now(
+        request: Request,
         seconds: Annotated[int, Query(ge=0, le=HOUR)] = 0,
         points: Annotated[int, Query(ge=1, le=HOUR)] = HOUR,
     ) -> MonitorOut:
+        refuse_other_parameters(request, ("seconds", "points"))
         latest = monitor.latest
         history = await _history(monitor, seconds, points) if seconds else None
         return MonitorOut(

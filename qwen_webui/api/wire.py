@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -225,6 +226,16 @@ async def read_body(request: Request, kind: type[Body]) -> Body:
             " ".join(_sentence(p, kind) for p in problems[:SHOWN_PROBLEMS]),
             param=_param(problems[0]),
         ) from None
+
+
+def refuse_other_parameters(request: Request, names: Collection[str]) -> None:
+    """A misspelt question would else be answered as another. Raises InvalidRequest."""
+    for name in request.query_params:
+        if name not in names:
+            raise InvalidRequest(
+                f"There is no parameter {name[:80]!r} here; there are {', '.join(names)}.",
+                param=name[:80],
+            )
 
 
 def nested_too_deep(error: ValidationError, content: bytes) -> InvalidRequest | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qwen_webui.errors import WebUIError
-from qwen_webui.types import CheckpointSpec, GenerationRequest, Sampling
+from qwen_webui.types import FEW_AT_ONCE, CheckpointSpec, GenerationRequest, Sampling
 
 DEFAULTS = Sampling(0.7, 0.8, 20, 0.0, 1.05, 0.0, 0.0)
 
@@ -18,7 +18,8 @@ class Script:
     `words` is the answer, one token each when there is no tokenizer; None echoes the last user
     text. `answer` computes it instead. `fail_at`, `hang_at` and `die_at` strike before that
     token; `load_error` is raised by the load after `load_delay`. `surprise` is minus the
-    natural-log probability of each token of a text that is scored.
+    natural-log probability of each token of a text that is scored; `at_once` is what the engine
+    says of itself.
     """
 
     words: tuple[str, ...] | None = None
@@ -32,6 +33,7 @@ class Script:
     load_delay: float = 0.0
     load_error: WebUIError | None = None
     surprise: float = 1.0
+    at_once: int = FEW_AT_ONCE
 
     def text(self, spec: CheckpointSpec, request: GenerationRequest) -> str:
         """The whole answer."""

@@ -154,6 +154,7 @@ class ScriptedEngine(Engine):
             stop_ids=tokenizer.stop_ids if tokenizer else (0,),
             weights_bytes=plan.spec.weights_bytes,
             load_seconds=seconds,
+            at_once=self._loader.script_for(plan.spec).at_once,
         )
 
     @property

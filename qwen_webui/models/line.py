@@ -30,14 +30,14 @@ class Ticket:
 
 
 class Line:
-    """At most `max_running` shared tickets at once, or one that is alone.
+    """At most `max_running()` shared tickets at once, or one that is alone.
 
     `moved` is called after every change of the counts.
     """
 
     def __init__(
         self,
-        max_running: int,
+        max_running: Callable[[], int],
         max_waiting: int,
         queue_timeout: float,
         moved: Callable[[], None],
@@ -72,7 +72,8 @@ class Line:
         """
         if self._closed is not None:
             raise self._closed
-        free = self._holder is None and not self._waiting and self.running < self._max_running
+        room = self.running < self._max_running()
+        free = self._holder is None and not self._waiting and room
         if not alone and not free and self.waiting >= self._max_waiting:
             raise Overloaded(
                 f"{self.running} requests are running and {self.waiting} wait, which is as many as "
@@ -155,7 +156,7 @@ class Line:
         """Seconds after which a place is likely free, from how long recent answers took."""
         now = time.monotonic()
         typical = [*self._durations] or [now - ticket.admitted for ticket in self._running] or [0]
-        rounds = (self.waiting + 1) / self._max_running
+        rounds = (self.waiting + 1) / self._max_running()
         seconds = math.ceil(sum(typical) / len(typical) * rounds)
         return max(1, min(seconds, math.ceil(self._queue_timeout)))
 
@@ -164,7 +165,7 @@ class Line:
             head = self._waiting[0]
             if head.alone:
                 self._holder = head
-            elif self.running < self._max_running:
+            elif self.running < self._max_running():
                 head.admitted = time.monotonic()
                 self._running.add(head)
             else:

@@ -30,6 +30,7 @@ from qwen_webui.models.swap import Swapper
 from qwen_webui.models.tally import Count, Served, Tally
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
+    FEW_AT_ONCE,
     CheckpointSpec,
     Dtype,
     EnginePath,
@@ -67,7 +68,7 @@ class ModelManager:
         max_context: int | None,
         engine_path: EnginePath = "auto",
         host_cache: int = 0,
-        max_running: int,
+        max_running: int | None,
         max_waiting: int,
         queue_timeout: float,
         drain_seconds: float,
@@ -75,7 +76,8 @@ class ModelManager:
         self._loader = loader
         self._library = library
         self._board = Board()
-        self._line = Line(max_running, max_waiting, queue_timeout, self._counted)
+        self._wanted_running = max_running
+        self._line = Line(lambda: self.at_once, max_waiting, queue_timeout, self._counted)
         wanted = None if dtype == "auto" else dtype
         self._slot = EngineSlot(loader, device, wanted, max_context, engine_path, host_cache)
         self.tally = Tally()
@@ -97,6 +99,12 @@ class ModelManager:
     async def changed(self, seen: ModelStatus) -> ModelStatus:
         """The state, as soon as it is another than `seen`."""
         return await self._board.changed(seen)
+
+    @property
+    def at_once(self) -> int:
+        """Answers computed at once: as was asked for, else what the loaded engine carries."""
+        engine = self._slot.engine
+        return self._wanted_running or (engine.info.at_once if engine else FEW_AT_ONCE)
 
     def tokenizer(self) -> ChatTokenizer:
         """Of the checkpoint that serves or is about to; raises ModelNotReady without one."""
@@ -156,7 +164,7 @@ class ModelManager:
 
     @asynccontextmanager
     async def lease(self, queued: Callable[[int], None] | None = None) -> AsyncIterator[Engine]:
-        """The engine, shared with at most `max_running` - 1 others; `queued` is told the place in
+        """The engine, shared with at most `at_once` - 1 others; `queued` is told the place in
         line whenever it changes. Raises Overloaded, QueueTimeout, ModelNotReady, ShuttingDown."""
         ticket = self._join()
         try:

@@ -8,6 +8,7 @@ for fractions, ones that keep four decimals.
 from __future__ import annotations
 
 import math
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 from qwen_webui.structured.formats import NUMBERS
@@ -16,6 +17,9 @@ KEYWORDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "forma
 EXACT = 2**53 - 1
 LARGEST_WHOLE = 10**18
 LARGEST = 10**12
+# Digits that every double keeps. Of a bound with more, llguidance 1.9 lets its neighbours through:
+# 11.81 where 11.809999999999999 is the most.
+DIGITS = 15
 # Tried in turn: few digits first, then finer for close bounds and coarser for large ones.
 _STEPS = (1e-6, 1e-9, 1e-12, 1e-3, 1.0)
 
@@ -50,8 +54,20 @@ def _fraction(schema: dict[str, Any]) -> tuple[float, float]:
     if "exclusiveMaximum" in schema:
         below = _beside(schema["exclusiveMaximum"], -math.inf, low)
         high = below if high is None else min(high, below)
-    found = _filled(low, high, LARGEST, LARGEST)
+    low, high = _filled(low, high, LARGEST, LARGEST)
+    found = _shorter(low, ROUND_CEILING), _shorter(high, ROUND_FLOOR)
     return tuple(int(n) if float(n).is_integer() else float(n) for n in found)  # type: ignore[return-value]
+
+
+def _shorter(bound: float, rounding: str) -> float:
+    """`bound` in at most DIGITS digits, rounded to the inside."""
+    exact = Decimal(repr(bound))
+    places = exact.adjusted() - DIGITS + 1
+    return float(exact.quantize(Decimal((0, (1,), places)), rounding)) if _long(exact) else bound
+
+
+def _long(number: Decimal) -> bool:
+    return len(number.normalize().as_tuple().digits) > DIGITS
 
 
 def _beside(bound: float, towards: float, other: float | None) -> float:

@@ -11,6 +11,7 @@ from qwen_webui.types.asking import (
     ToolChoice,
 )
 from qwen_webui.types.checkpoints import (
+    FEW_AT_ONCE,
     PRECISIONS,
     USES,
     CheckpointSpec,
@@ -71,6 +72,7 @@ from qwen_webui.types.status import (
 )
 
 __all__ = [
+    "FEW_AT_ONCE",
     "MOST_IDS",
     "MOST_NUMBERS",
     "MOST_POSITIONS",

@@ -17,6 +17,8 @@ EnginePath = Literal["auto", "reference", "ours"]
 Use = Literal["chat", "code", "mathematics", "json", "documents"]
 
 USES: tuple[Use, ...] = ("chat", "code", "mathematics", "json", "documents")
+# Answers that an engine computes at once unless it says more.
+FEW_AT_ONCE = 2
 PRECISIONS: tuple[Precision, ...] = ("fp16", "gptq-int8", "gptq-int4", "awq-int4")
 
 
@@ -120,7 +122,8 @@ class LoadPlan:
 class EngineInfo:
     """What a loaded engine says of itself. `kernel` names the code that multiplies the weights;
     `defaults` are the checkpoint's own sampling values, complete. `cache_bytes` is the KV cache
-    that was set aside at the load; 0 where each answer takes its own, or another server has it."""
+    that was set aside at the load; 0 where each answer takes its own, or another server has it.
+    `at_once` answers are computed together unless the user says otherwise."""
 
     checkpoint: CheckpointSpec
     device: Device
@@ -134,3 +137,4 @@ class EngineInfo:
     load_seconds: float
     notes: tuple[str, ...] = ()
     cache_bytes: int = 0
+    at_once: int = FEW_AT_ONCE

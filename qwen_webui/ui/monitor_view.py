@@ -98,7 +98,7 @@ def warning_html(services: Services, t: Texts, *, admin: bool) -> str:
 
 def _steps(services: Services, warning: MemoryWarning, t: Texts, *, admin: bool) -> list[str]:
     """What helps, the first the quickest."""
-    settings, info = services.settings, services.manager.status().info
+    info = services.manager.status().info
     steps = []
     if admin:
         button = (
@@ -109,8 +109,8 @@ def _steps(services: Services, warning: MemoryWarning, t: Texts, *, admin: bool)
     if info is not None:
         context = units.count(info.max_context)
         steps.append(escape(t("monitor.shorter", context=context)))
-    if settings.max_running > 1:
-        steps.append(escape(t("monitor.fewer", running=settings.max_running)))
+    if (running := services.manager.at_once) > 1:
+        steps.append(escape(t("monitor.fewer", running=running)))
     biggest = warning.biggest
     if admin and biggest is not None:
         size = units.size(biggest.memory)

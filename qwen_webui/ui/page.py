@@ -47,6 +47,7 @@ from qwen_webui.ui.uploads import upload_routes
 
 # Our own line (the manager's) is the one that waits; this one only keeps memory bounded.
 QUEUE_FACTOR, QUEUE_SPARE = 4, 64
+MOST_AT_ONCE = 32  # that an engine computes, where it decides how many
 # Of each tab, Gradio keeps a copy of every component's settings (100 kB), closed or not; nothing
 # here reads it. Its own bound is 10,000 tabs.
 TABS_KEPT = 100
@@ -64,7 +65,7 @@ def build_page(services: Services, texts: AllTexts | None = None) -> gr.Blocks:
         desk = Desk(services, texts, answers, parts, lambda session: unread(demo, session))
         _connect(demo, desk)
     settings = services.settings
-    room = settings.max_running + settings.max_waiting
+    room = (settings.max_running or MOST_AT_ONCE) + settings.max_waiting
     demo.queue(
         max_size=QUEUE_FACTOR * room + QUEUE_SPARE, default_concurrency_limit=None, api_open=False
     )

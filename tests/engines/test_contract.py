@@ -119,7 +119,7 @@ async def test_a_cache_that_is_set_aside_holds_a_whole_context(
     """In 32 bits here. Where each answer takes its own, none is told."""
     token = plan(tiny).spec.shape.kv_elements_per_token * 4
     told = divmod(engine.info.cache_bytes, token)
-    if request.node.callspec.params["loader"] == "ours":
+    if request.node.callspec.params["loader"] == "process":
         assert told[0] >= plan(tiny).max_context and told[1] == 0
     else:
         assert told == (0, 0)

@@ -214,8 +214,10 @@ HELD: dict[str, Any] = {
     "fx3": {
         "type": "number",
         "exclusiveMinimum": -3.14159265358979,
-        "exclusiveMaximum": -3.14159265358978,
+        "exclusiveMaximum": -3.1415926535897,
     },
+    "fl6": {"type": "number", "minimum": 6.81, "maximum": 11.809999999999999},
+    "fl7": {"type": "number", "minimum": -10.192580636175059, "maximum": -5.19258063617506},
     "fl4": {"type": "number", "minimum": 123456.789, "maximum": 123456.78901},
     "fx4": {"type": "number", "exclusiveMinimum": 123456.789, "exclusiveMaximum": 123456.78901},
     "fl5": {"type": "number", "minimum": 1e-09, "maximum": 3e-09},

@@ -39,6 +39,13 @@ def test_random_answers_are_valid(walker: Walker, name: str) -> None:
         check(constraint, text)
 
 
+def test_neighbours_of_a_bound_with_many_digits_are_not_let_through(walker: Walker) -> None:
+    constraint = json_schema(HELD["fl6"])
+    assert accepts(walker, constraint, "10.5") and accepts(walker, constraint, "11.8099999999999")
+    for text in ("11.81", "11.8099999999999999", "11.9"):
+        assert not accepts(walker, constraint, text)
+
+
 def test_what_is_written_of_lists_without_repetition(walker: Walker) -> None:
     colours = {"type": "array", "uniqueItems": True, "items": {"enum": ["red", "green", "blue"]}}
     constraint = json_schema(colours | {"minItems": 1})

@@ -47,6 +47,17 @@ HOSTILE: dict[str, tuple[Constraint, str, str]] = {
     "a name twice": (text('{"type": "null", "type": "null"}'), "#", '"type"'),
     "half a surrogate": (text('{"title": "\\ud800"}'), "#", "surrogate"),
     "a raw half surrogate": (text('{"title": "\ud800"}'), "#", "surrogate"),
+    "no number of 15 digits between": (
+        json_schema(
+            {
+                "type": "number",
+                "exclusiveMinimum": -3.14159265358979,
+                "exclusiveMaximum": -3.14159265358978,
+            }
+        ),
+        "#",
+        "no answer",
+    ),
     "a huge number": (text('{"minimum": ' + "9" * 5000 + "}"), "#", "too large"),
     "10 MB": (text('{"enum": ["' + "x" * 10_000_000 + '"]}'), "#", "characters"),
     "lists 10,000 deep": (text("[" * 10_000 + "]" * 10_000), "#/0", "nested deeper"),

@@ -27,6 +27,7 @@ from qwen_webui.engines.scoring import Reading, Scores, Tops
 from qwen_webui.engines.streamer import AnswerComplete, TokenStreamer
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
+    FEW_AT_ONCE,
     DistributionRequest,
     Distributions,
     Dtype,
@@ -67,6 +68,7 @@ class DecodedModel:
             stop_ids=self._tokenizer.stop_ids,
             weights_bytes=computer.weights_bytes,
             load_seconds=0.0,
+            at_once=at_once(computer, plan.max_context),
             cache_bytes=computer.cache_bytes,
         )
 
@@ -157,6 +159,12 @@ class DecodedModel:
                         if choice.token in sequence.stop_ids or said == sequence.room:
                             return
                         judge.go_on()
+
+
+def at_once(computer: Computer, max_context: int) -> int:
+    """Sequences whose whole contexts `computer` has pages for; two may share the pages of one."""
+    context = -(-max_context // computer.page_tokens)
+    return min(computer.rows, max(FEW_AT_ONCE, computer.pages // context))
 
 
 class _Voice:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from qwen_webui.engines.decode.cpu import CpuComputer, load_computer
+from qwen_webui.engines.decode.model import at_once
 from qwen_webui.engines.decode.source import NotForThisPath
 from qwen_webui.engines.loading import read_config, read_model
 from qwen_webui.errors import CheckpointError
@@ -25,6 +26,17 @@ from tests.engines.decode.asking import computer, demo
 
 QUANTIZED: tuple[Precision, ...] = ("gptq-int8", "gptq-int4", "awq-int4")
 IDS = random.Random(5).choices(range(20, 400), k=150)
+
+
+@pytest.mark.parametrize(("pages", "most"), [(256, 16), (100, 6), (31, 2), (16, 2)])
+def test_as_many_at_once_as_pages_hold_contexts(pages: int, most: int) -> None:
+    class Given(CpuComputer):
+        page_tokens = 64
+
+        def __init__(self) -> None:
+            self.pages, self.rows = pages, 16
+
+    assert at_once(Given(), 16 * 64 - 63) == most
 
 
 def reference(of: LoadPlan, dtype: Dtype = "float32") -> Tensor:

@@ -110,7 +110,7 @@ def swap(own: Any, folder: Path, shape: ModelShape) -> tuple[float, Any]:
     """Weights kept in pinned memory, all freed, then back: seconds until ready."""
     from qwen_webui.engines.decode.cuda.loading import restore
 
-    saved = own.saved()
+    saved = own.saved(lambda: False)
     own.close()
     release()
     spec = CheckpointSpec("", "", "local", "?", "fp16", "none", 0, shape, None, str(folder))

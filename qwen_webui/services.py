@@ -18,8 +18,10 @@ from qwen_webui.engines.openai import OpenAILoader
 from qwen_webui.engines.process import ProcessLoader
 from qwen_webui.errors import CheckpointError, NotFound, SettingsError, WebUIError
 from qwen_webui.measure.monitor import Monitor
+from qwen_webui.memory import machine_memory
 from qwen_webui.models import ModelManager
 from qwen_webui.personas import Personas, builtin_folder
+from qwen_webui.setting_kinds import amount_bytes
 from qwen_webui.settings import Settings, prepare_data_dir
 from qwen_webui.store import Store
 from qwen_webui.structured import Structured
@@ -75,6 +77,7 @@ async def open_services(settings: Settings, loader: EngineLoader | None = None) 
         dtype=settings.dtype,
         max_context=settings.max_context,
         engine_path=settings.engine_path,
+        host_cache=amount_bytes(settings.host_cache, machine_memory("cpu").free),
         max_running=settings.max_running,
         max_waiting=settings.max_waiting,
         queue_timeout=settings.queue_timeout,

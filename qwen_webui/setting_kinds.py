@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
@@ -18,6 +19,8 @@ _HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?|\[[0-9a-f:.]+\]", re
 _ORIGIN = re.compile(
     r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?|\*", re.IGNORECASE | re.ASCII
 )
+_AMOUNT = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?(%|[mg]i?b|)", re.IGNORECASE | re.ASCII)
+_UNITS = {"": 2**30, "mb": 2**20, "mib": 2**20, "gb": 2**30, "gib": 2**30}
 _ADDRESS = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?")
 
 
@@ -66,6 +69,21 @@ def _address(address: str) -> str:
     return address.rstrip("/")
 
 
+def _amount(text: str) -> str:
+    found = _AMOUNT.fullmatch(text)
+    if found is None or (found[2] == "%" and Decimal(found[1]) > 100):
+        raise ValueError("a share of the available memory such as 25%, a size such as 8GiB, or 0")
+    return text
+
+
+def amount_bytes(amount: str, available: int) -> int:
+    """Bytes that an Amount means on a machine where so many are available."""
+    found = _AMOUNT.fullmatch(amount)
+    assert found is not None, "an Amount was checked when it was read"
+    number, unit = Decimal(found[1]), found[2].lower()
+    return int(number * available / 100) if unit == "%" else int(number * _UNITS[unit])
+
+
 _SEVERAL = (NoDecode, BeforeValidator(_parts))
 _NAMES = _each(_HOST_NAME, "names such as example.org, without a scheme, a port or a *")
 _ORIGINS = _each(_ORIGIN, "origins such as https://example.org (no path), or *")
@@ -75,3 +93,5 @@ HostNames = Annotated[tuple[str, ...], *_SEVERAL, AfterValidator(_NAMES)]
 Origins = Annotated[tuple[str, ...], *_SEVERAL, AfterValidator(_ORIGINS)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 Address = Annotated[str, AfterValidator(_address)]
+# A share of the available memory, or GiB where no unit stands.
+Amount = Annotated[str, AfterValidator(_amount)]

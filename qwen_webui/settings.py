@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from qwen_webui.errors import SettingsError
-from qwen_webui.setting_kinds import Address, HostNames, Keys, Origins, Secret
+from qwen_webui.setting_kinds import Address, Amount, HostNames, Keys, Origins, Secret
 from qwen_webui.types import Dtype, EnginePath, Precision
 
 ENV_PREFIX = "QWEN_WEBUI_"
@@ -60,6 +60,12 @@ class Settings(BaseSettings):
         "auto",
         description="who computes: ours batches requests and keeps their beginnings, reference is "
         "generate() of transformers; auto is ours where it takes the checkpoint, else reference",
+    )
+    host_cache: Amount = Field(
+        "25%",
+        description="host memory for checkpoints loaded before, so that a card swaps back to one "
+        "within a second: a share of what is available at the start, a size such as 8GiB, or 0; "
+        "given up when the machine runs short of memory; a CPU needs none",
     )
     max_context: int | None = Field(
         None,

@@ -9,6 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from qwen_webui.errors import SettingsError
+from qwen_webui.memory import GIB
+from qwen_webui.setting_kinds import amount_bytes
 from qwen_webui.settings import Settings, add_flags, flag, prepare_data_dir, read_settings
 
 
@@ -56,6 +58,7 @@ def test_every_field_is_a_variable_and_two_flags(
         "device": "cpu",
         "dtype": "float32",
         "engine_path": "ours",
+        "host_cache": "50%",
         "hub": "modelscope",
         "log_level": "debug",
         "max_running": "5",
@@ -88,6 +91,8 @@ def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         (("--port", "70000"), ("--port", "'70000'", "65535")),
         (("--quantize", "int3"), ("--quantize", "'int3'", "gptq-int8, gptq-int4, awq-int4")),
         (("--max-context", "many"), ("--max-context", "'many'")),
+        (("--host-cache", "120%"), ("--host-cache", "'120%'", "25%", "8GiB")),
+        (("--host-cache", "much"), ("--host-cache", "'much'", "25%", "8GiB")),
         (("--queue-timeout", "inf"), ("--queue-timeout", "'inf'", "finite")),
         (("--allowed-host", "http://a.org"), ("--allowed-host", "'http://a.org'", "example.org")),
         (("--allowed-host", "*"), ("--allowed-host", "example.org")),
@@ -101,6 +106,20 @@ def test_a_wrong_value_is_a_sentence(words: tuple[str, ...], says: tuple[str, ..
         parsed(*words)
     for part in says:
         assert part in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("amount", "means"),
+    [
+        ("25%", 2 * GIB),
+        ("0", 0),
+        ("3", 3 * GIB),
+        ("1.5 GiB", 3 * GIB // 2),
+        ("512mb", GIB // 2),
+    ],
+)
+def test_an_amount_of_memory(amount: str, means: int) -> None:
+    assert amount_bytes(parsed("--host-cache", amount).host_cache, available=8 * GIB) == means
 
 
 def test_several_keys_from_flags_and_from_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:

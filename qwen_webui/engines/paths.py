@@ -15,6 +15,7 @@ from transformers import PretrainedConfig
 
 from qwen_webui.engines import device as devices
 from qwen_webui.engines.cancelling import Ticket
+from qwen_webui.engines.decode.host_cache import HostCache
 from qwen_webui.engines.decode.loading import load_decoded
 from qwen_webui.engines.decode.source import NotForThisPath
 from qwen_webui.engines.failures import of_load
@@ -57,16 +58,16 @@ class AnyModel(Protocol):
         ...
 
 
-def load_model(plan: LoadPlan, emit: Emit) -> AnyModel:
-    """Load `plan` and try it out. Raises CheckpointError, OutOfMemory, DeviceUnusable or
-    EngineCrashed; nothing stays loaded then."""
+def load_model(plan: LoadPlan, emit: Emit, cache: HostCache | None = None) -> AnyModel:
+    """Load `plan`, from `cache` if it is kept there, and try it out. Raises CheckpointError,
+    OutOfMemory, DeviceUnusable or EngineCrashed; nothing stays loaded then."""
     started = time.monotonic()
     progress = LoadProgress(plan.spec.weights_bytes, emit)
     progress.taken(0)
     try:
         devices.require(plan.device)
         with devices.Watch(plan.device, progress.taken):
-            loaded = _load(plan)
+            loaded = _load(plan, cache or HostCache())
     except Exception as error:
         log.info("the load of %s failed", plan.spec.name, exc_info=error)
         failure = of_load(error, plan.spec.name)
@@ -81,12 +82,12 @@ def load_model(plan: LoadPlan, emit: Emit) -> AnyModel:
     raise failure
 
 
-def _load(plan: LoadPlan) -> AnyModel:
+def _load(plan: LoadPlan, cache: HostCache) -> AnyModel:
     config = read_config(plan)
     if plan.engine_path == "reference":
         return _load_reference(plan, config)
     try:
-        model: AnyModel = load_decoded(plan, config, choose_dtype(plan, config))
+        model: AnyModel = load_decoded(plan, config, choose_dtype(plan, config), cache)
     except NotForThisPath as error:
         reason = str(error)
     else:

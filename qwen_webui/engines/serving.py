@@ -11,6 +11,7 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from qwen_webui.engines.cancelling import Ticket
+from qwen_webui.engines.decode.host_cache import HostCache
 from qwen_webui.engines.device import give_back, measured
 from qwen_webui.engines.failures import translated
 from qwen_webui.engines.paths import AnyModel, load_model
@@ -44,6 +45,7 @@ class Worker:
         self._tickets: dict[int, Ticket] = {}
         self._running: set[Future[None]] = set()
         self._model: AnyModel | None = None
+        self._cache = HostCache()
 
     def serve(self) -> None:
         """Until the parent closes the pipe."""
@@ -71,7 +73,7 @@ class Worker:
             match work:
                 case LoadPlan():
                     assert self._model is None, "the checkpoint before must be unloaded first"
-                    self._model = load_model(work, emit)
+                    self._model = load_model(work, emit, self._cache)
                     value = self._model.info
                 case GenerationRequest():
                     self._loaded().generate(work, ticket, emit)
@@ -111,6 +113,7 @@ class Worker:
             ticket.cancel()
         for future in tuple(self._running):
             future.exception()
+        self._cache.settle(stop=True)
         if self._model is not None:
             model, self._model = self._model, None
             model.unload()

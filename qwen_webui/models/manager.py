@@ -67,6 +67,7 @@ class ModelManager:
         dtype: Literal["auto"] | Dtype,
         max_context: int | None,
         engine_path: EnginePath = "auto",
+        host_cache: int = 0,
         max_running: int | None,
         max_waiting: int,
         queue_timeout: float,
@@ -78,7 +79,7 @@ class ModelManager:
         self._wanted_running = max_running
         self._line = Line(lambda: self.at_once, max_waiting, queue_timeout, self._counted)
         wanted = None if dtype == "auto" else dtype
-        self._slot = EngineSlot(loader, device, wanted, max_context, engine_path)
+        self._slot = EngineSlot(loader, device, wanted, max_context, engine_path, host_cache)
         self.tally = Tally()
         self._swapper = Swapper(
             library, self._slot, self._line, self._board, drain_seconds, self.tally

@@ -71,12 +71,14 @@ class EngineSlot:
         dtype: Dtype | None,
         max_context: int | None,
         engine_path: EnginePath = "auto",
+        host_cache: int = 0,
     ) -> None:
         self._loader = loader
         self._device = device
         self._dtype = dtype
         self._max_context = max_context
         self._engine_path = engine_path
+        self._host_cache = host_cache
         self._used = False
         self._watch: asyncio.Task[None] | None = None
         self.died: Callable[[Engine], None] | None = None
@@ -129,6 +131,7 @@ class EngineSlot:
             max_context=need.context,
             yarn_factor=YARN_FACTOR if stretched else 1.0,
             engine_path=self._engine_path,
+            host_cache=self._host_cache,
         )
         if spec.family == "external" and spec.folder is None:
             return Prepared(plan, EstimatedTokenizer())

@@ -105,7 +105,8 @@ class MemoryUse:
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """What a worker is told to load. `max_context` in tokens; `yarn_factor` 1.0 is off."""
+    """What a worker is told to load. `max_context` in tokens; `yarn_factor` 1.0 is off;
+    `host_cache` bytes may go to checkpoints loaded before, kept for a quick way back."""
 
     spec: CheckpointSpec
     folder: str
@@ -114,6 +115,7 @@ class LoadPlan:
     max_context: int
     yarn_factor: float = 1.0
     engine_path: EnginePath = "auto"
+    host_cache: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,29 +7,47 @@ machine without a card need not have.
 from __future__ import annotations
 
 import importlib
+import logging
 
 from transformers import PretrainedConfig
 
 from qwen_webui.engines.decode.computer import Computer
+from qwen_webui.engines.decode.host_cache import Copyable, HostCache, key_of
 from qwen_webui.engines.decode.model import DecodedModel
 from qwen_webui.types import Device, Dtype, LoadPlan
 
-# Loader modules, each with `load_computer(plan, config, dtype)`.
+log = logging.getLogger(__name__)
+
+# Loader modules, each with `load_computer(plan, config, dtype)`; one whose computers are Copyable
+# has `restore(copy, config, max_context)` too.
 LOADERS: dict[Device, str] = {
     "cpu": "qwen_webui.engines.decode.cpu",
     "cuda": "qwen_webui.engines.decode.cuda.loading",
 }
 
 
-def load_decoded(plan: LoadPlan, config: PretrainedConfig, dtype: Dtype) -> DecodedModel:
-    """Raises NotForThisPath, and what a load raises; nothing stays loaded then."""
+def load_decoded(
+    plan: LoadPlan, config: PretrainedConfig, dtype: Dtype, cache: HostCache
+) -> DecodedModel:
+    """From `cache` if it is there; where the weights leave the host's memory they are kept in it.
+    Raises NotForThisPath, and what a load raises; nothing stays loaded then."""
     loader = importlib.import_module(LOADERS[plan.device])
-    computer: Computer = loader.load_computer(plan, config, dtype)
+    cache.limit(plan.host_cache)
+    key = key_of(plan, dtype)
+    computer: Computer
+    with cache.lent(key) as copy:
+        if copy is not None:
+            log.info("%s comes from the host's memory", plan.spec.name)
+            computer = loader.restore(copy, config, plan.max_context)
+    if copy is None:
+        computer = loader.load_computer(plan, config, dtype)
     model = DecodedModel(plan, config, computer, dtype)
-    del computer
     try:
         model.warm_up()
     except BaseException:
+        del computer
         model.unload()
         raise
+    if isinstance(computer, Copyable):
+        cache.keep(key, computer)
     return model

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from qwen_webui.engines.decode.cuda.cache import MOST, PAGE, Buffers, Cache
 from qwen_webui.engines.decode.cuda.compiling import compile_all
-from qwen_webui.engines.decode.cuda.host import kept
+from qwen_webui.engines.decode.cuda.host import PinnedCopy, copy_bytes
 from qwen_webui.engines.decode.cuda.prefill import Prefill
 from qwen_webui.engines.decode.cuda.step import DecodeStep, Start
 from qwen_webui.engines.decode.cuda.weights import Weights
+from qwen_webui.engines.decode.host_cache import Stop
 
 SIZES = (1, 2, 4, 8, 16, 32)
 # A prompt's piece: decode steps of others wait for it.
@@ -96,10 +97,15 @@ class CudaComputer:
         Stays until the next decode or prefill."""
         return self.buffers.likeliest[:count]
 
-    def saved(self) -> Weights:
-        """The weights in pinned memory of the host: loading.restore makes a computer of them
-        again. Raises RuntimeError where the system has no room."""
-        return kept(self.weights)
+    @property
+    def copy_bytes(self) -> int:
+        """See host_cache.Copyable."""
+        return copy_bytes(self.weights)
+
+    def saved(self, stop: Stop) -> PinnedCopy:
+        """See host_cache.Copyable: loading.restore makes a computer of it again. May be called
+        from another thread than everything else."""
+        return PinnedCopy(self.weights, stop)
 
     def done(self) -> bool:
         """Whether the last decode has been computed."""

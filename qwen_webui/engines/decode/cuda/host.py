@@ -9,23 +9,71 @@ import torch
 from torch import Tensor
 
 from qwen_webui.engines.decode.cuda.weights import Layer, Product, Weights
+from qwen_webui.engines.decode.host_cache import NotKept, Stop
+
+# Each tensor begins at a multiple, as the card's own allocator would have it.
+ALIGNED = 512
 
 
-def kept(weights: Weights) -> Weights:
-    """The same on the host, page-locked. Raises RuntimeError where the system has no room."""
+class PinnedCopy:
+    """Weights in one block of page-locked memory of the host.
 
-    def lock(tensor: Tensor) -> Tensor:
-        locked = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-        return locked.copy_(tensor, non_blocking=True)
+    One block, registered with the driver: torch's own pinned allocator rounds every tensor up to
+    a power of two, and keeps what is freed.
+    """
 
-    found = _moved(weights, lock)
-    torch.cuda.synchronize()
-    return found
+    def __init__(self, weights: Weights, stop: Stop) -> None:
+        """Copies `weights` on a stream of its own. Raises NotKept when stopped, or where the system
+        locks no such memory."""
+        self.nbytes = copy_bytes(weights)
+        self._block = torch.empty(self.nbytes, dtype=torch.uint8)
+        driver = torch.cuda.cudart()
+        failed = int(driver.cudaHostRegister(self._block.data_ptr(), self.nbytes, 0))
+        if failed:
+            raise NotKept(f"{self.nbytes:,} bytes could not be locked (CUDA error {failed})")
+        self._at = 0
+        try:
+            with torch.cuda.stream(torch.cuda.Stream()):
+                self.weights = _moved(weights, lambda tensor: self._take(tensor, stop))
+                torch.cuda.current_stream().synchronize()
+        except BaseException:
+            torch.cuda.synchronize()
+            driver.cudaHostUnregister(self._block.data_ptr())
+            raise
+
+    def release(self) -> None:
+        """Give the memory back, once what is copied from it has arrived."""
+        torch.cuda.synchronize()
+        torch.cuda.cudart().cudaHostUnregister(self._block.data_ptr())
+        del self.weights, self._block
+
+    def _take(self, tensor: Tensor, stop: Stop) -> Tensor:
+        if stop():
+            raise NotKept("the checkpoint was unloaded first")
+        place = self._block[self._at : self._at + tensor.nbytes].view(tensor.dtype)
+        self._at += _room(tensor)
+        return place.view(tensor.shape).copy_(tensor, non_blocking=True)
 
 
 def restored(weights: Weights) -> Weights:
-    """What `kept` returned, on the card again; the copies are queued on the current stream."""
+    """The weights of a PinnedCopy on the card again; copies are queued on the current stream."""
     return _moved(weights, lambda tensor: tensor.to("cuda", non_blocking=True))
+
+
+def copy_bytes(weights: Weights) -> int:
+    """What a PinnedCopy of `weights` takes."""
+    sizes: list[int] = []
+    _moved(weights, lambda tensor: _counted(tensor, sizes))
+    return sum(sizes)
+
+
+def _room(tensor: Tensor) -> int:
+    return -(-tensor.nbytes // ALIGNED) * ALIGNED
+
+
+def _counted(tensor: Tensor, sizes: list[int]) -> Tensor:
+    sizes.append(_room(tensor))
+    return tensor
 
 
 def _moved(weights: Weights, move: Callable[[Tensor], Tensor]) -> Weights:

@@ -15,8 +15,9 @@ from transformers import PretrainedConfig
 
 from qwen_webui.engines.decode.computer import Computer
 from qwen_webui.engines.decode.cuda.cache import MOST, PAGE, Cache, page_bytes
-from qwen_webui.engines.decode.cuda.host import restored
+from qwen_webui.engines.decode.cuda.host import PinnedCopy, restored
 from qwen_webui.engines.decode.cuda.weights import Weights, read
+from qwen_webui.engines.decode.host_cache import Copy
 from qwen_webui.engines.decode.source import NotForThisPath, Source, rotation
 from qwen_webui.errors import CheckpointError
 from qwen_webui.types import Dtype, LoadPlan
@@ -74,9 +75,10 @@ def assemble(
     return computer
 
 
-def restore(saved: Weights, config: PretrainedConfig, max_context: int) -> CudaComputer:
+def restore(saved: Copy, config: PretrainedConfig, max_context: int) -> CudaComputer:
     """From what CudaComputer.saved returned. Raises torch.OutOfMemoryError."""
-    return assemble(restored(saved), config, max_context)
+    assert isinstance(saved, PinnedCopy), "a card keeps pinned copies"
+    return assemble(restored(saved.weights), config, max_context)
 
 
 def pages_for(weights: Weights, max_context: int) -> int:

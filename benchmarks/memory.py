@@ -88,7 +88,7 @@ def on_card(folder: Path, context: int) -> None:
 
     from qwen_webui.engines.decode.cuda import loading
 
-    loading.SHARE = 0.0
+    loading.SHARE, loading.PIECE = 0.0, loading.SMALL_PIECE
 
     def peak() -> int:
         others = before - list_cards()[0].free - torch.cuda.memory_reserved()

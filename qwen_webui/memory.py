@@ -1,17 +1,12 @@
 """What a checkpoint will take, and what this machine has: bytes in, bytes out, no torch.
 
-The forecast follows the rule fitted to the rows Qwen's documentation publishes for the 7B models
-(branch v2.5, speed benchmark: A100 80 GB, transformers, batch 1, prompts of 1 to 30,720 tokens and
-2,048 tokens out; worst error 0.11 GiB):
-
-    peak = base + 56 KiB x (prompt + output) + 0.130 MiB x prompt
-    base = 14.27, 8.31, 5.41, 5.28 GiB for 16 bit, GPTQ-Int8, GPTQ-Int4, AWQ-Int4
-
-The first slope is the KV cache (2 x layers x KV heads x head size x 2 bytes is 56 KiB for 7B). The
-second is what a prefill in one piece holds for each prompt token; it is taken as proportional to
-hidden + intermediate size. `base` less the weights is at most 0.23 GiB, taken for every size. For
-AWQ it is too little to hold a CUDA context, so the published rows leave that out and it is added
-here.
+A card is computed for by our own path (engines/decode/cuda): beside weights and KV cache it holds
+one piece of a prompt (5 times the width of a layer, and the keys and values of one layer for what
+stands before), packed weights spread to 16 bits a product at a time, the logits of a step, and what
+driver, libraries and kernels take. That last constant was fitted to the peaks that
+`benchmarks/memory.py --device cuda` measures on 7B shapes in all precisions. Where more is free, a
+load takes more: a larger cache for others who ask, and larger pieces. transformers' generate()
+takes more for long prompts; Qwen's documentation publishes how much (branch v2.5, speed benchmark).
 
 A CPU is computed for in pieces of 256 tokens, by our own path, in float32 up to 1e9 parameters and
 in bfloat16 above. Its constants were fitted to the peaks that benchmarks/memory.py measures on 0.5B
@@ -43,11 +38,14 @@ DEFAULT_CONTEXT = 8_192
 STEP = 256
 YARN_FACTOR = 4
 
+# The driver's context, libraries and their workspaces, kernels and graphs of all batch sizes.
+CUDA_PROCESS = 1_350 * MIB
+# Tokens of a prompt that are computed at once where room is scarce, and rows of a step.
+CUDA_PIECE, CUDA_ROWS = 2_048, 32
+# On a CPU: bytes a prompt's token takes in 16 bits, fitted at 7B, and what grows with a model.
 PREFILL_BYTES_7B = 0.130 * MIB
 WIDTH_7B = 3_584 + 18_944
 BASE_OVERHEAD = round(0.23 * GIB)
-# The driver's context and kernels' code on the card; reserved before the first tensor.
-CUDA_CONTEXT = GIB // 2
 # The worker's own code and libraries, resident on a machine without a card.
 CPU_PROCESS = GIB // 2
 # Above this many parameters float32 on a CPU would cost memory and time that people notice.
@@ -73,11 +71,10 @@ def forecast(
     shape = spec.shape
     on_cpu = device == "cpu"
     width = 4 if on_cpu and shape.parameters <= FLOAT32_PARAMETERS else 2
-    prefill = PREFILL_BYTES_7B * (shape.hidden + shape.intermediate) / WIDTH_7B * width / 2
-    most = _most_on_cpu(spec, context, width, prefill) if on_cpu else round(prefill * context)
-    overhead = BASE_OVERHEAD + (CPU_PROCESS if on_cpu else CUDA_CONTEXT)
-    if spec.family == "demo":
-        # The share of `base` that grows with a model: a few megabytes of weights need none of it.
+    most = _most_on_cpu(spec, context, width) if on_cpu else _most_on_card(spec, context)
+    overhead = CPU_PROCESS + BASE_OVERHEAD if on_cpu else CUDA_PROCESS
+    if on_cpu and spec.family == "demo":
+        # The share that grows with a model: a few megabytes of weights need none of it.
         overhead -= BASE_OVERHEAD
     if spec.family == "external":
         overhead = 0  # another computer's, or another program's: nothing is taken here
@@ -102,10 +99,21 @@ def _weights_on_cpu(spec: CheckpointSpec, width: int) -> int:
     return plain * width // 2 + round(packed)
 
 
-def _most_on_cpu(spec: CheckpointSpec, context: int, width: int, prefill: float) -> int:
+def _most_on_card(spec: CheckpointSpec, context: int) -> int:
+    """Bytes beside weights and cache: see the module's text."""
+    shape = spec.shape
+    piece = min(context, CUDA_PIECE) * 2 * (3 * shape.intermediate + 2 * shape.hidden)
+    before = kv_bytes(shape, context) // shape.layers
+    spread = 0 if spec.precision == "fp16" else 2 * 2 * shape.intermediate * shape.hidden
+    logits = 2 * CUDA_ROWS * shape.vocabulary * 4
+    return piece + before + spread + logits
+
+
+def _most_on_cpu(spec: CheckpointSpec, context: int, width: int) -> int:
     """Bytes beside weights and cache: one piece of a prompt with its attention to all before it,
     or one layer while it is read, whichever is more."""
     shape, piece = spec.shape, min(context, CPU_PIECE)
+    prefill = PREFILL_BYTES_7B * (shape.hidden + shape.intermediate) / WIDTH_7B * width / 2
     attention = width * shape.heads * piece * context
     each = CPU_READING_DENSE if spec.precision == "fp16" else CPU_READING_PACKED
     reading = each * 2 * shape.hidden * shape.intermediate

@@ -24,8 +24,8 @@ def test_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     for text in (
         "Qwen2.5-7B-Instruct AWQ-Int4",
-        "weights 5.2 GiB + KV cache 0.4 GiB + activations 1.0 GiB + overhead 0.7 GiB = 7.4 GiB; "
-        "0.2 GiB free",
+        "weights 5.2 GiB + KV cache 0.4 GiB + activations 0.5 GiB + overhead 1.3 GiB = 7.5 GiB; "
+        "0.1 GiB free",
         "about 31 tokens/s",
         "For code the guide advises AWQ-Int4",
         "start: python app.py --model qwen2.5-7b-instruct-awq-int4 --max-context 8192",

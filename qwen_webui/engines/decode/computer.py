@@ -92,6 +92,11 @@ class Computer(Protocol):
         """
         ...
 
+    def likeliest(self, count: int) -> Tensor | None:
+        """Of the last decode's first `count` rows, int64 on the device; -1 where logits are not
+        numbers. Stays until the next decode. None where it is nobody's by-product."""
+        ...
+
     def done(self) -> bool:
         """Whether the last decode has been computed. Never waits."""
         ...

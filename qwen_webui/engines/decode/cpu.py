@@ -128,6 +128,9 @@ class CpuComputer:
         own = torch.stack([places[-1] for places in read])
         return self._logits(self._forward(tokens, Step(self._cos[at], self._sin[at], own, read)))
 
+    def likeliest(self, count: int) -> None:
+        """Nothing here finds them on the way."""
+
     def done(self) -> bool:
         """See computer.py."""
         return True

@@ -67,6 +67,17 @@ class Drawing:
         )
 
     @property
+    def plain(self) -> bool:
+        """Whether the token is the likeliest by the model's own scores, and no more is asked."""
+        return (
+            self.shaping.greedy
+            and not self.penalized
+            and self.bias is None
+            and self.mask is None
+            and self.logprobs is None
+        )
+
+    @property
     def penalized(self) -> bool:
         """Whether what was said counts."""
         return self.repetition != 1.0 or bool(self.presence or self.frequency)
@@ -166,6 +177,13 @@ class Sampler:
         for drawing in drawings:
             drawing.index += 1
         return Draws(tokens, finite, _logprobs(logits, tokens, drawings))
+
+    def take(self, likeliest: Tensor, drawings: list[Drawing]) -> Draws:
+        """`likeliest` [rows], -1 where there are no numbers, for rows that are all plain: what
+        they said is asked of nobody."""
+        for drawing in drawings:
+            drawing.index += 1
+        return Draws(likeliest.clamp_min(0), likeliest >= 0, {})
 
     def _penalized(self, scores: Tensor, drawings: list[Drawing]) -> Tensor:
         """Repetition counts prompt and answer, presence and frequency the answer alone."""

@@ -186,7 +186,8 @@ class Scheduler:
         if free:
             whole = len(free) == len(batch)
             own = logits if whole else logits[sent(free, logits.device)]
-            self._draw(own, [batch[place] for place in free])
+            best = self._computer.likeliest(len(batch)) if whole else None
+            self._draw(own, [batch[place] for place in free], best)
         for place, sequence in enumerate(batch):
             if sequence.constrained is not None and not sequence.over:
                 sequence.constrained.ahead = logits[place].clone()
@@ -230,10 +231,16 @@ class Scheduler:
             self._draw(torch.stack(sources), ready)
         return bool(ready)
 
-    def _draw(self, logits: Tensor, sequences: list[Sequence]) -> None:
+    def _draw(
+        self, logits: Tensor, sequences: list[Sequence], likeliest: Tensor | None = None
+    ) -> None:
+        """`likeliest` of the same rows, where the device has found them already."""
         self._read()
         drawings = [s.drawing for s in sequences if s.drawing is not None]
-        draws = self._sampler.draw(logits, drawings)
+        if likeliest is not None and all(drawing.plain for drawing in drawings):
+            draws = self._sampler.take(likeliest, drawings)
+        else:
+            draws = self._sampler.draw(logits, drawings)
         self._tokens[sent([s.row for s in sequences], draws.tokens.device)] = draws.tokens
         for sequence in sequences:
             sequence.drawn += 1

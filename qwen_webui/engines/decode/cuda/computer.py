@@ -20,8 +20,6 @@ from qwen_webui.engines.decode.cuda.weights import Weights
 from qwen_webui.engines.decode.host_cache import Stop
 
 SIZES = (1, 2, 4, 8, 16, 32)
-# A prompt's piece: decode steps of others wait for it.
-PIECE = 2048
 # Copies to the card that may be on their way before a place is written again.
 PLACES = 4
 
@@ -30,11 +28,11 @@ class CudaComputer:
     """See computer.Computer, whose contract this keeps."""
 
     page_tokens = PAGE
-    piece = PIECE
     rows = MOST
     asynchronous = True
 
-    def __init__(self, weights: Weights, cache: Cache, pdl: bool) -> None:
+    def __init__(self, weights: Weights, cache: Cache, pdl: bool, piece: int) -> None:
+        self.piece = piece
         shape, device = weights.shape, weights.table.device
         self.device, self.vocabulary, self.pages = device, shape.vocabulary, cache.pages
         self.weights_bytes = weights.bytes
@@ -73,7 +71,7 @@ class CudaComputer:
     ) -> Tensor:
         """A few tokens by a step with a column for each, more by Prefill."""
         count = len(token_ids)
-        assert 0 < count <= PIECE, "a piece has tokens, and no more than it may"
+        assert 0 < count <= self.piece, "a piece has tokens, and no more than it may"
         tokens = torch.tensor(token_ids).to(self.device, non_blocking=True)
         if count > MOST:
             return self._prefill.run(tokens, self._cache.table[row], start, every)

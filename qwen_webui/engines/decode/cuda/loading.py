@@ -31,6 +31,8 @@ AMPERE, HOPPER = (8, 0), (9, 0)
 RESERVED = 1 << 30
 # Of what is left then. The rest of the card is other people's.
 SHARE = 0.5
+# Tokens of a piece, where twice RESERVED is left beside the cache, and where it is not.
+PIECE, SMALL_PIECE = 6144, 2048
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +70,8 @@ def assemble(
     half = weights.shape.head // 2
     cache = Cache(weights, pages_for(weights, max_context), MOST, cos[:, :half], sin[:, :half])
     pdl = torch.cuda.get_device_capability() >= HOPPER
-    computer = CudaComputer(weights, cache, pdl)
+    piece = PIECE if room() >= 2 * RESERVED else SMALL_PIECE
+    computer = CudaComputer(weights, cache, pdl, piece)
     first = computer.get_ready(check.kernels(weights, pdl) if source else ())
     if source is not None:
         check.check(source, weights, first, pdl)
@@ -81,12 +84,16 @@ def restore(saved: Copy, config: PretrainedConfig, max_context: int) -> CudaComp
     return assemble(restored(saved.weights), config, max_context)
 
 
-def pages_for(weights: Weights, max_context: int) -> int:
-    """How many pages the cache has: at least a whole context, at most one for every row."""
+def room() -> int:
+    """Bytes of the card that this process may still take."""
     torch.cuda.empty_cache()
     free, total = torch.cuda.mem_get_info()
     own = torch.cuda.memory_allocated()
-    allowed = int(total * torch.cuda.get_per_process_memory_fraction()) - own
-    room = (min(free, allowed) - RESERVED) * SHARE // page_bytes(weights)
+    return min(free, int(total * torch.cuda.get_per_process_memory_fraction()) - own)
+
+
+def pages_for(weights: Weights, max_context: int) -> int:
+    """How many pages the cache has: at least a whole context, at most one for every row."""
+    most = (room() - RESERVED) * SHARE // page_bytes(weights)
     context = -(-max_context // PAGE)
-    return max(context, min(int(room), MOST * context))
+    return max(context, min(int(most), MOST * context))

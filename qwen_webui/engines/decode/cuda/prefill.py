@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention.bias import causal_lower_right
 
 from qwen_webui.engines.decode.cuda.cache import PAGE, Cache, power_of_two
 from qwen_webui.engines.decode.cuda.kernels.prefill import (
@@ -25,13 +24,16 @@ BLOCK = 1024
 
 
 class Prefill:
-    """One scratch tensor serves all packed products."""
+    """One scratch tensor serves all packed products, two the keys and values of any layer: a
+    tensor for each length would leave torch with memory that fits no other."""
 
     def __init__(self, weights: Weights, cache: Cache) -> None:
         self._w, self._cache = weights, cache
         packed = [p for _, p in weights.layers[0].products if p.bits < 16]
         size = max((p.rows * p.inputs for p in packed), default=0)
         self._scratch = torch.empty(size, dtype=torch.float16, device=weights.table.device)
+        shape, width = weights.shape, cache.table.shape[1]
+        self._before = cache.k.new_empty(2, shape.kv_heads, width, PAGE, shape.head)
 
     def run(self, tokens: Tensor, pages: Tensor, first: int, every: bool) -> Tensor:
         """tokens [n] at positions from `first` on, which lie in `pages`: float32 logits of the
@@ -96,22 +98,50 @@ class Prefill:
         )  # fmt: skip
 
     def _attend(self, index: int, qkv: Tensor, bias: Tensor, pages: Tensor, first: int) -> Tensor:
+        """Of the piece to itself, and to what is in the cache before it."""
         shape, cache, count = self._w.shape, self._cache, len(qkv)
         q = qkv.new_empty(count, shape.heads, shape.head)
         self._rotate(launched, index, qkv, bias, pages, first, q)
-        length = first + count
-        used = pages[: -(-length // PAGE)]
-
-        def rows(kept: Tensor) -> Tensor:
-            found = kept[used].transpose(0, 1).reshape(1, shape.kv_heads, -1, shape.head)
-            return found[:, :, :length]
-
-        attended = F.scaled_dot_product_attention(
-            q.transpose(0, 1)[None],
-            rows(cache.k[index]),
-            rows(cache.v[index]),
-            attn_mask=None if first == 0 else causal_lower_right(count, length),
-            is_causal=first == 0,
-            enable_gqa=True,
+        since = first // PAGE
+        used = pages[since : -(-(first + count) // PAGE)]
+        own = slice(first - since * PAGE, first - since * PAGE + count)
+        k, v = (_kept(kept, used)[:, own] for kept in (cache.k[index], cache.v[index]))
+        sharing = shape.heads // shape.kv_heads
+        found, weight = _flash(
+            q.transpose(0, 1), *(x.repeat_interleave(sharing, 0) for x in (k, v)), causal=True
         )
-        return attended[0].transpose(0, 1).reshape(count, -1)
+        if first:
+            used = pages[: -(-first // PAGE)]
+            k, v = (
+                _kept(kept, used, place)[:, :first]
+                for kept, place in zip((cache.k[index], cache.v[index]), self._before, strict=True)
+            )
+            # All heads that share keys ask at once: nothing here depends on who comes when.
+            asked = q.view(count, shape.kv_heads, sharing, shape.head).permute(1, 2, 0, 3)
+            before, before_weight = _flash(
+                asked.reshape(shape.kv_heads, sharing * count, shape.head), k, v, causal=False
+            )
+            share = torch.sigmoid(weight - before_weight.view_as(weight))[..., None].to(q.dtype)
+            found = torch.lerp(before.view_as(found), found, share)
+        return found.transpose(0, 1).reshape(count, -1)
+
+
+def _kept(cache: Tensor, pages: Tensor, place: Tensor | None = None) -> Tensor:
+    """Of one layer's keys or values, [pages, KV heads, PAGE, head], those of a sequence:
+    [KV heads, tokens, head]; in `place` [KV heads, most pages, PAGE, head] if there is one."""
+    by_head = cache.transpose(0, 1)
+    if place is None:
+        return by_head[:, pages].flatten(1, 2)
+    place = place[:, : len(pages)]
+    torch.index_select(by_head, 1, pages, out=place)
+    return place.flatten(1, 2)
+
+
+def _flash(q: Tensor, k: Tensor, v: Tensor, *, causal: bool) -> tuple[Tensor, Tensor]:
+    """Attention [heads, tokens, head] and the logarithm of its weights' sum, float32 [heads,
+    tokens]. One kernel for every length: torch's own choice is sometimes a library that plans
+    anew, for most of a second, whenever a length is new to it."""
+    found, weight, *_ = torch.ops.aten._scaled_dot_product_flash_attention(
+        q[None], k[None], v[None], 0.0, causal, False
+    )
+    return found[0], weight[0]

@@ -20,6 +20,8 @@ from qwen_webui.engines.decode.source import LayerTensors, NotForThisPath, Shape
 HEAD_SIZES = (64, 128)
 # Query heads that share a KV head lie in the rows of one tile.
 MOST_SHARING = 16
+# Bytes that torch may hold for nobody while a checkpoint is read.
+SLACK = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +173,13 @@ def read(source: Source, dtype: torch.dtype) -> Weights:
     require_shape(shape)
     table = source.table().to(dtype)
     head = source.head()
+    layers = []
+    for place in range(shape.layers):
+        layers.append(layer(shape, source.layer(place), dtype))
+        if table.is_cuda and torch.cuda.memory_reserved() > torch.cuda.memory_allocated() + SLACK:
+            # Blocks of what stood between fit nothing of the next layer.
+            torch.cuda.empty_cache()
+    gain = source.gain().to(dtype)
     return Weights(
-        shape,
-        table,
-        tuple(layer(shape, source.layer(place), dtype) for place in range(shape.layers)),
-        source.gain().to(dtype),
-        product(table if head is None else head, dtype),
+        shape, table, tuple(layers), gain, product(table if head is None else head, dtype)
     )

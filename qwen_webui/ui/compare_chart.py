@@ -26,9 +26,7 @@ class Bar:
     text: str = "–"
 
 
-def chart_html(
-    columns: Sequence[Column], fidelity: Mapping[str, FidelityRow], t: Texts
-) -> str:
+def chart_html(columns: Sequence[Column], fidelity: Mapping[str, FidelityRow], t: Texts) -> str:
     """Empty until something was measured."""
     if not any(column.tokens_per_second or column.peak_bytes for column in columns):
         return ""

@@ -164,9 +164,7 @@ def _head(column: Column, place: int, t: Texts) -> str:
     )
     first = f" <small>{escape(t('compare.first'))}</small>" if place == 0 else ""
     state = escape(t(COLUMN_STATES[column.state]))
-    error = (
-        f'<p class="qw-wrong" lang="en">{escape(column.error)}</p>' if column.error else ""
-    )
+    error = f'<p class="qw-wrong" lang="en">{escape(column.error)}</p>' if column.error else ""
     return (
         f"<h4>{escape(title_of(column, t))}{first}</h4>"
         f'<p class="qw-column-state" data-state="{column.state}">{state}</p>{error}'
@@ -213,9 +211,7 @@ def _marked(found: Sequence[Change]) -> Iterator[str]:
         first = ""
 
 
-def kept_list(
-    kept: Sequence[Comparison], current: str, t: Texts, now: dt.datetime
-) -> str:
+def kept_list(kept: Sequence[Comparison], current: str, t: Texts, now: dt.datetime) -> str:
     """The side column's list, newest first, under headings of time."""
     if not kept:
         return f'<p class="qw-none">{escape(t("compare.none_kept"))}</p>'

@@ -139,6 +139,10 @@ class ModelManager:
         DeviceUnusable."""
         return await self._slot.room()
 
+    def find(self, name: str) -> CheckpointSpec:
+        """The checkpoint of that name or hub id. Raises NotFound."""
+        return self._library.get(name)
+
     async def forecasts(self) -> tuple[tuple[CheckpointSpec, MemoryForecast], ...]:
         """Every known checkpoint with what it would take, were the loaded one unloaded."""
         try:

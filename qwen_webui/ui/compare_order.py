@@ -45,7 +45,7 @@ async def read_order(
         raise InvalidRequest("The page is out of date. Reload it.", param="conversation")
     if conversation:
         found = await services.store.get(owner, conversation)
-        prompts = (said_prompt(services, found, language),)
+        prompts: tuple[Prompt, ...] = (said_prompt(services, found, language),)
     else:
         prompts = split_prompts(sent.get("prompts"))
     return Wanted(tuple(dict.fromkeys(names)), prompts, _sampling(sent))

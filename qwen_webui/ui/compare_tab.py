@@ -63,9 +63,7 @@ def compare_routes(services: Services, texts: AllTexts) -> APIRouter:
     return router
 
 
-def _add_form(
-    router: APIRouter, services: Services, texts: AllTexts
-) -> None:
+def _add_form(router: APIRouter, services: Services, texts: AllTexts) -> None:
     """What can be compared, and the start."""
 
     @router.get("/choice")
@@ -96,9 +94,7 @@ def _require_admin(request: Request) -> None:
         raise Forbidden("Comparing loads models: it needs an admin key.", code="admin_key_required")
 
 
-async def _said(
-    services: Services, owner: str, conversation: str, t: Texts
-) -> dict[str, object]:
+async def _said(services: Services, owner: str, conversation: str, t: Texts) -> dict[str, object]:
     """Whether the conversation in the chat can be asked, in words."""
     none = {"said": t("compare.conversation_none"), "askable": False}
     if not conversation:
@@ -116,9 +112,7 @@ async def _said(
     return {"said": said, "askable": True}
 
 
-def _add_result(
-    router: APIRouter, services: Services, texts: AllTexts
-) -> None:
+def _add_result(router: APIRouter, services: Services, texts: AllTexts) -> None:
     """One comparison as it stands now, and its end."""
     marks = Marks()
 

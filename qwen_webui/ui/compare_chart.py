@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from qwen_webui.comparison.values import Column
 from qwen_webui.measure.fidelity.report import FidelityRow
 from qwen_webui.ui import units
-from qwen_webui.ui.compare_words import title_of
 from qwen_webui.ui.markup import escape
 from qwen_webui.ui.texts import Texts
 
@@ -41,7 +40,7 @@ def chart_html(columns: Sequence[Column], fidelity: Mapping[str, FidelityRow], t
     longest = [max((read(c).value or 0.0 for c in columns), default=0.0) for _, read in figures]
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name, _ in figures)
     lines = "".join(
-        f'<tr><th scope="row">{escape(title_of(column, t))}</th>'
+        f'<tr><th scope="row">{escape(column.title)}</th>'
         + "".join(
             _cell(name, read(column), most)
             for (name, read), most in zip(figures, longest, strict=True)

@@ -24,10 +24,10 @@ from qwen_webui.services import Services
 from qwen_webui.ui.compare_choice import choice_html
 from qwen_webui.ui.compare_order import read_order, said_messages
 from qwen_webui.ui.compare_view import kept_list, result_of, version_of
-from qwen_webui.ui.compare_words import comparison_title
+from qwen_webui.ui.compare_words import comparison_title, with_names
 from qwen_webui.ui.json_wire import UNSTORED, answered, refused
 from qwen_webui.ui.markup import escape
-from qwen_webui.ui.model_row import View
+from qwen_webui.ui.model_row import View, display_name
 from qwen_webui.ui.routes import download
 from qwen_webui.ui.texts import AllTexts, Texts
 from qwen_webui.ui.visitor import is_admin, language_of, owner_of
@@ -134,6 +134,7 @@ def _add_result(router: APIRouter, services: Services, texts: AllTexts) -> None:
         if shown is not None:
             rows = await services.comparisons.fidelity(shown.wanted.checkpoints)
             fidelity = {row.checkpoint: row for row in rows}
+            shown = with_names(shown, _names(services, t))
             result = await asyncio.to_thread(result_of, shown, fidelity, marks.of, t)
             told |= {"id": shown.id, "frame": result.frame, "parts": dict(result.parts)}
         return _json(told)
@@ -201,6 +202,10 @@ class Marks:
                 self._found = {}
             self._found[key] = found
         return found
+
+
+def _names(services: Services, t: Texts) -> dict[str, str]:
+    return {spec.name: display_name(spec, t) for spec in services.library.all()}
 
 
 def _json(value: Mapping[str, Any]) -> Response:

@@ -22,7 +22,6 @@ from qwen_webui.ui.compare_words import (
     comparison_title,
     difference_words,
     progress_words,
-    title_of,
 )
 from qwen_webui.ui.markup import escape
 from qwen_webui.ui.texts import Texts
@@ -162,11 +161,11 @@ def _head(column: Column, place: int, t: Texts) -> str:
         f"<div><dt>{escape(name)}</dt><dd>{escape(figure)}</dd></div>"
         for name, figure in column_facts(column, t)
     )
-    first = f" <small>{escape(t('compare.first'))}</small>" if place == 0 else ""
+    first = f" <small>{escape(t('compare.reference'))}</small>" if place == 0 else ""
     state = escape(t(COLUMN_STATES[column.state]))
     error = f'<p class="qw-wrong" lang="en">{escape(column.error)}</p>' if column.error else ""
     return (
-        f"<h4>{escape(title_of(column, t))}{first}</h4>"
+        f"<h4>{escape(column.title)}{first}</h4>"
         f'<p class="qw-column-state" data-state="{column.state}">{state}</p>{error}'
         + (f"<dl>{facts}</dl>" if facts else "")
     )
@@ -179,7 +178,7 @@ def _answer_at(column: Column, prompt: int) -> Answer | None:
 def _answer(
     column: Column, answer: Answer | None, first: Answer | None, marks: Marks, t: Texts
 ) -> str:
-    name = f'<h5 class="qw-cell-name">{escape(title_of(column, t))}</h5>'
+    name = f'<h5 class="qw-cell-name">{escape(column.title)}</h5>'
     if answer is None or (not answer.text and answer.usage is None and answer.error is None):
         return f'{name}<p class="qw-quiet">–</p>'
     if answer.difference is not None and first is not None:

@@ -5,7 +5,8 @@ Only text, not yet escaped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from qwen_webui.comparison.values import Answer, Column, Comparison
 from qwen_webui.ui import units
@@ -29,12 +30,10 @@ COLUMN_STATES = {
 }
 
 
-def title_of(column: Column, t: Texts) -> str:
-    """A column as people call it."""
-    precision = t(f"model.precision_{column.precision}")
-    if precision.casefold() in column.title.casefold():
-        return column.title
-    return t("model.named", name=column.title, precision=precision)
+def with_names(comparison: Comparison, names: Mapping[str, str]) -> Comparison:
+    """The same with columns called as `names` has it; others keep the title they were run under."""
+    columns = (replace(c, title=names.get(c.checkpoint, c.title)) for c in comparison.columns)
+    return replace(comparison, columns=tuple(columns))
 
 
 def comparison_title(comparison: Comparison, t: Texts) -> str:
@@ -57,7 +56,7 @@ def progress_words(comparison: Comparison, t: Texts) -> str:
         prompts = len(comparison.wanted.prompts)
         return t(
             key,
-            name=title_of(column, t),
+            name=column.title,
             place=place,
             count=len(comparison.columns),
             prompt=min(prompts, _finished(column) + 1),
@@ -124,6 +123,8 @@ def difference_words(answer: Answer, t: Texts) -> str:
 
 def _quoted(text: str, t: Texts) -> str:
     """A token; white space in it by name, as it would not be seen."""
+    if "\ufffd" in text:  # tokens are bytes: one may end within a character
+        return t("compare.part_of_character")
     shown = text.replace("\n", "⏎").replace("\t", "⇥")
     return t("compare.quoted", text=shown.replace(" ", "␣") if not shown.strip() else shown)
 

@@ -10,6 +10,13 @@ from qwen_webui.types import Message, Sampling, Usage
 ID, OWNER = "d" * 32, "a" * 32
 USAGE = Usage(12, 40, 0, 0.1, 2.1)
 
+NAMES = {
+    "fp16": "16-bit",
+    "gptq-int8": "GPTQ Int8",
+    "gptq-int4": "GPTQ Int4",
+    "awq-int4": "AWQ Int4",
+}
+
 
 def prompt(text: str) -> Prompt:
     return Prompt(text, (Message("user", text),))
@@ -22,7 +29,7 @@ def answer(text: str, **more: object) -> Answer:
 def column(precision: str, *answers: Answer, **more: object) -> Column:
     made = Column(
         f"demo-{precision}",
-        "Embedded demo",
+        f"Embedded demo, {NAMES[precision]}",
         precision,  # type: ignore[arg-type]
         "done",
         answers,

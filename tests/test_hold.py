@@ -81,7 +81,9 @@ async def test_who_asked_before_is_answered_first(tmp_path: Path) -> None:
         earlier = [asyncio.create_task(events(manager, f"{n}")) for n in range(2)]
         await soon(lambda: manager.status().waiting == 1)
         async with manager.reserved(WHY):
-            assert all(isinstance((await task)[-1], Finished) for task in earlier)
+            assert all(task.done() for task in earlier)
+        for found in await asyncio.gather(*earlier):
+            assert isinstance(found[-1], Finished)
 
 
 async def test_what_runs_too_long_is_cut_as_by_a_swap(tmp_path: Path) -> None:
@@ -244,9 +246,11 @@ async def test_the_end_of_the_server_ends_the_job_at_once(tmp_path: Path, when: 
                 if when == "giving back":
                     loader.scripts = {"one": Script(load_delay=30)}
                     return
+                loader.scripts = {"two": slow}
                 _ = [event async for event in reserved.stream(ask("job"))]
 
-        loader.scripts = {"two": Script(load_delay=30) if when == "loading" else slow}
+        if when == "loading":
+            loader.scripts = {"two": Script(load_delay=30)}
         if when == "waiting":
             loader.script = slow
             other = asyncio.create_task(events(manager))
@@ -255,7 +259,7 @@ async def test_the_end_of_the_server_ends_the_job_at_once(tmp_path: Path, when: 
         if when == "waiting":
             await soon(lambda: manager.status().held_for is not None)
         elif when == "answering":
-            await soon(lambda: loader.running == 1)
+            await soon(lambda: bool(loader.requests) and loader.requests[-1].id == "job")
         else:
             await soon(lambda: len(loader.loads) == (2 if when == "loading" else 3))
         async with asyncio.timeout(5):

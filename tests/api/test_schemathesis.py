@@ -50,7 +50,7 @@ async def test_no_answer_is_undocumented(
     url = f"http://127.0.0.1:{served.port}/openapi.json"
     code, output = await run(tmp_path, url, *OPTIONS)
     assert code == 0 and "No issues found" in output, output
-    assert "Tested: 23" in output
+    assert "Tested: 28" in output
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 

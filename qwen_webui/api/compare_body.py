@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from qwen_webui.api.wire import StopText, Strict, number
 from qwen_webui.comparison import Prompt, Wanted
@@ -15,6 +15,11 @@ from qwen_webui.services import Services
 from qwen_webui.types import Message, Precision, Sampling
 
 TITLE_LETTERS = 60
+
+
+def _counted(most: int) -> dict[str, JsonValue]:
+    """For the description; comparison/ refuses other counts in its own words."""
+    return {"minItems": 1, "maxItems": most}
 
 
 class TurnIn(Strict):
@@ -28,13 +33,19 @@ class CompareBody(Strict):
     """POST /api/compare."""
 
     checkpoints: list[str] | None = Field(
-        None, description=f"1 to {MOST_CHECKPOINTS} names of GET /api/models"
+        None,
+        description=f"1 to {MOST_CHECKPOINTS} names of GET /api/models",
+        json_schema_extra=_counted(MOST_CHECKPOINTS),
     )
     precisions: list[Precision] | None = Field(
-        None, description="In the place of names: precisions of the loaded model"
+        None,
+        description="In the place of names: precisions of the loaded model",
+        json_schema_extra=_counted(MOST_CHECKPOINTS),
     )
     prompts: list[str] | None = Field(
-        None, description=f"1 to {MOST_PROMPTS} texts, each a user's turn of its own"
+        None,
+        description=f"1 to {MOST_PROMPTS} texts, each a user's turn of its own",
+        json_schema_extra=_counted(MOST_PROMPTS),
     )
     messages: list[TurnIn] | None = Field(
         None, description="In the place of prompts: a conversation that ends with the user's turn"

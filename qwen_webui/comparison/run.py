@@ -18,7 +18,7 @@ from qwen_webui.chat.assistant import DEFAULT_NEW_TOKENS
 from qwen_webui.comparison.differences import first_difference
 from qwen_webui.comparison.values import Answer, Column, ColumnState, Comparison, Prompt
 from qwen_webui.engines.room import room_for_answer
-from qwen_webui.errors import EngineCrashed, EngineTimeout, WebUIError
+from qwen_webui.errors import EngineCrashed, EngineTimeout, ShuttingDown, WebUIError
 from qwen_webui.measure.fidelity.surroundings import hardware, versions
 from qwen_webui.models import ModelManager
 from qwen_webui.models.reserved import Reserved
@@ -55,6 +55,8 @@ class Job:
             end = self._end()
         except asyncio.CancelledError:
             end = {"state": "cancelled"}
+        except ShuttingDown as error:
+            end = {"state": "cancelled", "error": error.message}
         except WebUIError as error:
             end = {"state": "failed", "error": error.message}
         except Exception:

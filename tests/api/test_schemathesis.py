@@ -23,6 +23,8 @@ OPTIONS = (
     # does not keep to a form, which is a 500 of its own. The log tells of any other.
     *("--exclude-checks", "positive_data_acceptance,not_a_server_error"),
     "--continue-on-failure",
+    # They advise on its configuration: ids are made up on purpose, so that many are not found.
+    *("--warnings", "off"),
     # After it every answer is a 503.
     *("--exclude-path", "/api/models/unload"),
 )

@@ -16,9 +16,9 @@ from typing import Any
 
 from qwen_webui.chat.assistant import DEFAULT_NEW_TOKENS
 from qwen_webui.comparison.differences import first_difference
-from qwen_webui.comparison.values import Answer, Column, Comparison, Prompt
+from qwen_webui.comparison.values import Answer, Column, ColumnState, Comparison, Prompt
 from qwen_webui.engines.room import room_for_answer
-from qwen_webui.errors import EngineCrashed, EngineTimeout, WebUIError
+from qwen_webui.errors import EngineCrashed, EngineTimeout, ShuttingDown, WebUIError
 from qwen_webui.measure.fidelity.surroundings import hardware, versions
 from qwen_webui.models import ModelManager
 from qwen_webui.models.reserved import Reserved
@@ -55,6 +55,8 @@ class Job:
             end = self._end()
         except asyncio.CancelledError:
             end = {"state": "cancelled"}
+        except ShuttingDown as error:
+            end = {"state": "cancelled", "error": error.message}
         except WebUIError as error:
             end = {"state": "failed", "error": error.message}
         except Exception:
@@ -217,16 +219,14 @@ def fitted(tokenizer: ChatTokenizer, prompt: Prompt, context: int, asked: Sampli
     return dataclasses.replace(asked, temperature=temperature, max_new_tokens=room)
 
 
-def _medians(answers: Sequence[Answer]) -> dict[str, float]:
+def _medians(answers: Sequence[Answer]) -> dict[str, Any]:
     usages = [answer.usage for answer in answers if answer.usage is not None]
     speeds = [usage.tokens_per_second for usage in usages if usage.tokens_per_second > 0]
-    found = {}
-    if usages:
-        delays = [usage.seconds_to_first_token for usage in usages]
-        found["first_token_seconds"] = statistics.median(delays)
-    if speeds:
-        found["tokens_per_second"] = statistics.median(speeds)
-    return found
+    delays = [usage.seconds_to_first_token for usage in usages]
+    return {
+        "tokens_per_second": statistics.median(speeds) if speeds else None,
+        "first_token_seconds": statistics.median(delays) if delays else None,
+    }
 
 
 def _closed(column: Column) -> Column:
@@ -234,5 +234,5 @@ def _closed(column: Column) -> Column:
     if column.state in ("done", "failed", "not_run"):
         return column
     begun = any(answer.text or answer.usage or answer.error for answer in column.answers)
-    state = "done" if begun else "not_run"
+    state: ColumnState = "done" if begun else "not_run"
     return dataclasses.replace(column, state=state, **_medians(column.answers))

@@ -96,7 +96,10 @@ class Hold:
             await asyncio.shield(self._giving)
 
     async def _in_line(self) -> Ticket:
+        board = self._parts.board
         try:
+            while board.pending:  # asked for before, and nothing new comes to them
+                await board.changed(board.now)
             await self._turn.acquire()
         except BaseException:
             self._freed()

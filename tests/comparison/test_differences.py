@@ -53,7 +53,7 @@ def test_long_texts_are_whole_and_quick(unit: str) -> None:
 
 def test_a_late_change_of_a_long_text_is_shown_alone() -> None:
     old = "one two three. " * MOST_UNITS
-    runs = changes(old + "yes" + old, old + "no" + old)
+    runs = changes(old + "yes. " + old, old + "no. " + old)
     assert [run.kind for run in runs] == ["same", "removed", "added", "same"]
     assert [run.text for run in runs[1:3]] == ["yes", "no"]
 
@@ -69,6 +69,5 @@ def test_where_two_answers_part_by_token() -> None:
 def test_without_tokens_that_make_the_text_words_are_counted() -> None:
     numbers = [b"$", b"%"]
     expected = Difference(2, 6, "there", "you")
-    assert first_difference(("Hello there", numbers), ("Hello you", numbers)) is not None
     assert first_difference(("Hello there", ()), ("Hello you", ())) == expected
     assert first_difference(("Hello there", numbers), ("Hello you", numbers)) == expected

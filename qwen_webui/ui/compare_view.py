@@ -199,15 +199,15 @@ def _answer(
 
 def _marked(found: Sequence[Change]) -> Iterator[str]:
     """The first place that differs can be told from the others."""
-    first = ' class="qw-first"'
+    first, met = ' class="qw-first"', False
     for change in found:
         text = escape(change.text)
         if change.kind == "same":
+            first = "" if met else first
             yield text
             continue
-        tag = "ins" if change.kind == "added" else "del"
+        tag, met = "ins" if change.kind == "added" else "del", True
         yield f"<{tag}{first}>{text}</{tag}>"
-        first = ""
 
 
 def kept_list(kept: Sequence[Comparison], current: str, t: Texts, now: dt.datetime) -> str:

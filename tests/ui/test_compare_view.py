@@ -58,7 +58,7 @@ def whole(*args: Any, **more: Any) -> str:
 def test_answers_stand_side_by_side_with_the_differences_marked_and_named() -> None:
     shown = result_of(finished(), {}, changes, EN)
     second = shown.parts["answer-1-0"]
-    assert 'The sky is <del class="qw-first">blue</del><ins>red</ins>.' in second
+    assert 'The sky is <del class="qw-first">blue</del><ins class="qw-first">red</ins>.' in second
     assert "First difference at token 4: “ red” instead of “ blue”." in second
     assert "<ins>" not in shown.parts["answer-0-0"]
     head = shown.parts["column-1"]

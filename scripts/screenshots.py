@@ -80,8 +80,8 @@ PICTURES = (
     Picture("documents-zh", "zh", document=True),
     Picture("phone-en", "en", width=390, height=780),
     Picture("phone-zh", "zh", width=390, height=780),
-    Picture("compare-en", "en", compare=True, height=1000),
-    Picture("compare-zh", "zh", compare=True, height=1000),
+    Picture("compare-en", "en", compare=True, height=1100),
+    Picture("compare-zh", "zh", compare=True, height=1100),
     Picture("monitor-en", "en", monitor=True, height=900),
     Picture("monitor-zh", "zh", monitor=True, height=900),
 )
@@ -151,7 +151,7 @@ def take(browser: Browser, url: str, picture: Picture, path: Path) -> None:
     if picture.example:
         run_example(page, picture.example)
     elif picture.compare:
-        compare(page, QUESTIONS[picture.language][0])
+        compare(page, "\n---\n".join(QUESTIONS[picture.language]))
     elif picture.document:
         attach(page, picture.language)
     else:
@@ -189,12 +189,13 @@ def attach(page: Page, language: str) -> None:
         ask(page, question, number)
 
 
-def compare(page: Page, question: str) -> None:
-    """Put a question to the precisions that are chosen first, and wait for the bars."""
+def compare(page: Page, questions: str) -> None:
+    """Put questions to the precisions that are chosen first; the end of the answers in view."""
     page.wait_for_selector("[name=checkpoint]:checked")
-    page.fill("#qw-compare-text", question)
+    page.fill("#qw-compare-text", questions)
     page.click("#qw-compare-run")
     page.wait_for_selector("[data-part=tools] a", timeout=ANSWER_MS)
+    page.evaluate("document.querySelector('[data-compare=result]').scrollIntoView()")
 
 
 def run_example(page: Page, name: str) -> None:

@@ -13,12 +13,13 @@ import pytest
 from qwen_webui.comparison.differences import changes
 from qwen_webui.comparison.values import Answer, Difference
 from qwen_webui.measure.fidelity.report import FidelityRow, Figure
-from qwen_webui.types import CheckpointSpec, MemoryForecast, ModelStatus
+from qwen_webui.types import CheckpointSpec, MemoryForecast, ModelStatus, Queued
 from qwen_webui.ui.compare_chart import chart_html
 from qwen_webui.ui.compare_choice import choice_html, first_chosen
 from qwen_webui.ui.compare_frame import compare_main, compare_side
 from qwen_webui.ui.compare_view import kept_list, result_of, version_of
 from qwen_webui.ui.compare_words import progress_words
+from qwen_webui.ui.messages import wait_text
 from qwen_webui.ui.model_row import View
 from qwen_webui.ui.texts import AllTexts
 from tests.ui.compare_values import ID, answer, column, finished, prompt
@@ -214,3 +215,12 @@ def test_the_list_names_the_time_and_the_title_and_spares_what_runs() -> None:
     assert html.count("data-delete-comparison") == 1 and "<h2>Today</h2>" in html
     assert 'aria-current="page"' in html and "Which colour?" in html
     assert "The newest 20" in kept_list([], "", EN, now)
+
+
+def test_who_waits_in_the_chat_is_told_why() -> None:
+    assert wait_text(Queued(2, "A job."), EN)[0] == (
+        "Waiting in line, place 2: models are being compared"
+    )
+    assert wait_text(Queued(2), EN)[0] == "Waiting in line, place 2"
+    held = ModelStatus("swapping", "a", "b", held_for="A job.")
+    assert wait_text(held, ZH)[0] == "正在等待：模型对比进行中"

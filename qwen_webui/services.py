@@ -12,6 +12,7 @@ from pathlib import Path
 
 from qwen_webui.chat import Analyst, Assistant
 from qwen_webui.checkpoints import Choice, ExternalLibrary, Library, choose
+from qwen_webui.comparison import Comparisons
 from qwen_webui.documents.shelf import Shelf
 from qwen_webui.engines.base import EngineLoader
 from qwen_webui.engines.openai import OpenAILoader
@@ -43,6 +44,7 @@ class Services:
     documents: Shelf
     analyst: Analyst
     monitor: Monitor
+    comparisons: Comparisons
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -98,6 +100,7 @@ async def open_services(settings: Settings, loader: EngineLoader | None = None) 
         documents,
         analyst,
         monitor=make_monitor(settings, manager),
+        comparisons=await asyncio.to_thread(Comparisons, manager, data),
     )
 
 
@@ -170,6 +173,7 @@ async def read_ahead(services: Services) -> None:
 async def close_services(services: Services) -> None:
     """Stop the worker and the checker, and close the store. Closing twice is harmless."""
     services.stopping.set()
+    await services.comparisons.close()
     await services.manager.close()
     await services.structured.close()
     await services.documents.close()

@@ -20,6 +20,7 @@ HOLDS = {
     "logs": "log files",
     "models": "downloaded checkpoints",
     "fidelity": "predictions of unquantised checkpoints, kept for comparisons",
+    "comparisons": "comparisons of checkpoints: prompts and answers",
     "measurements": "reports of what was measured",
 }
 

@@ -64,6 +64,7 @@ class Picture:
     models: bool = False
     example: str = ""  # of the JSON tab, run instead of the questions
     document: bool = False  # one is attached and asked instead
+    compare: bool = False  # a prompt through all precisions instead
     monitor: bool = False  # the last five minutes are shown, with what was asked in them
 
 
@@ -79,6 +80,8 @@ PICTURES = (
     Picture("documents-zh", "zh", document=True),
     Picture("phone-en", "en", width=390, height=780),
     Picture("phone-zh", "zh", width=390, height=780),
+    Picture("compare-en", "en", compare=True, height=1100),
+    Picture("compare-zh", "zh", compare=True, height=1100),
     Picture("monitor-en", "en", monitor=True, height=900),
     Picture("monitor-zh", "zh", monitor=True, height=900),
 )
@@ -142,10 +145,13 @@ def take(browser: Browser, url: str, picture: Picture, path: Path) -> None:
         reduced_motion="reduce",
     )
     page = context.new_page()
-    page.goto(f"{url}/?tab=json" if picture.example else url)
+    tab = "json" if picture.example else "compare" if picture.compare else ""
+    page.goto(f"{url}/?tab={tab}" if tab else url)
     page.wait_for_selector(".qw-chip.qw-ready")
     if picture.example:
         run_example(page, picture.example)
+    elif picture.compare:
+        compare(page, "\n---\n".join(QUESTIONS[picture.language]))
     elif picture.document:
         attach(page, picture.language)
     else:
@@ -181,6 +187,15 @@ def attach(page: Page, language: str) -> None:
     page.wait_for_selector("[data-documents=chat] [data-diagnose]")
     for number, question in enumerate(questions, 1):
         ask(page, question, number)
+
+
+def compare(page: Page, questions: str) -> None:
+    """Put questions to the precisions that are chosen first; the end of the answers in view."""
+    page.wait_for_selector("[name=checkpoint]:checked")
+    page.fill("#qw-compare-text", questions)
+    page.click("#qw-compare-run")
+    page.wait_for_selector("[data-part=tools] a", timeout=ANSWER_MS)
+    page.evaluate("document.querySelector('[data-compare=result]').scrollIntoView()")
 
 
 def run_example(page: Page, name: str) -> None:

@@ -42,7 +42,8 @@ WHY: Mapping[int, str] = {
     403: "A foreign host name or page, or an administrator's key is needed",
     404: "There is nothing of that name",
     408: "The body came too slowly",
-    409: "Another load is under way, or this one was cancelled; a document was changed meanwhile",
+    409: "Another load or a comparison is under way, or this one was cancelled; a document was "
+    "changed meanwhile",
     413: "The body is too large, or your documents take too much room",
     415: "The file is of a kind that is not read, or not what its name says",
     422: "A value cannot be used",

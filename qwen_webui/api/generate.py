@@ -19,9 +19,11 @@ from qwen_webui.api.wire import (
     AnswerOut,
     FinishOut,
     GenerateBody,
+    HeldPlaceOut,
     PlaceOut,
     TextOut,
     UsageOut,
+    place_out,
     read_body,
 )
 from qwen_webui.services import Services
@@ -34,7 +36,8 @@ Answer one prompt, as one user turn in the model's chat template.
 
 With `"stream": true` the answer is a stream of server-sent events: `{"text"}` for each piece of
 text, `{"usage", "model", "finish_reason"}` last; `event: queued` with `{"place"}` while the request
-waits, `event: error` with `{"error"}` when it fails after the start.
+waits (and `why`, while a job has the model), `event: error` with `{"error"}` when it fails after
+the start.
 
 While a checkpoint is swapped for another the request waits in line; while the very first one is
 loaded it is refused with 503 `model_not_ready` and Retry-After.
@@ -79,7 +82,7 @@ def generate_routes(services: Services) -> APIRouter:
         description=ABOUT,
         response_model=AnswerOut,
         responses=refusals(400, 404, 408, 413, 422, 504)
-        | stream_of(TextOut, FinishOut, PlaceOut, example=STREAM),
+        | stream_of(TextOut, FinishOut, PlaceOut, HeldPlaceOut, example=STREAM),
         openapi_extra=body(GenerateBody, EXAMPLES),
     )
     async def generate(request: Request) -> Response:
@@ -105,7 +108,7 @@ async def _events(
     async with aclosing(services.assistant.answer(turn)) as events:
         async for event in events:
             if isinstance(event, Queued):
-                yield Event(PlaceOut(place=event.place), "queued")
+                yield Event(place_out(event), "queued")
                 continue
             name = name or _serving(services, event)
             if isinstance(event, TextDelta) and event.text:

@@ -59,7 +59,9 @@ def health_routes(services: Services) -> APIRouter:
             return JSONResponse({"status": "ready", "model": status.name})
         return problem(
             ModelNotReady(
-                status.error or f"No model is ready to answer; the state is {status.state}.",
+                status.held_for
+                or status.error
+                or f"No model is ready to answer; the state is {status.state}.",
                 code=status.error_code if status.state == "failed" else None,
                 retry_after=RETRY_AFTER_LOAD,
             )

@@ -17,6 +17,7 @@ from qwen_webui.api import problems
 from qwen_webui.api.access import METHODS
 from qwen_webui.api.advice import advice_routes
 from qwen_webui.api.callers import login_cookie
+from qwen_webui.api.compare import compare_routes
 from qwen_webui.api.docs import DESCRIPTION, docs_routes
 from qwen_webui.api.documents import document_routes
 from qwen_webui.api.generate import generate_routes
@@ -45,6 +46,7 @@ def build_api(services: Services) -> FastAPI:
         document_routes(services),
         model_routes(services),
         advice_routes(services),
+        compare_routes(services),
         health_routes(services),
         monitor_routes(services),
         docs_routes(api, login_cookie(services.settings.port)),

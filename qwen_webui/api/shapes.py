@@ -100,7 +100,8 @@ class SwapOut(Out):
 
 
 class StatusOut(Out):
-    """The manager's state. `name` serves, `target` is being loaded."""
+    """The manager's state. `name` serves, `target` is being loaded. While `held_for` names a job
+    that has the model, `name` serves again when it is done."""
 
     state: str
     name: str | None
@@ -113,6 +114,8 @@ class StatusOut(Out):
     waiting: int
     last_swap: SwapOut | None
     notes: tuple[str, ...]
+    held_for: str | None
+    held_progress: ProgressOut | None
 
 
 class MemoryOut(Out):

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from qwen_webui.errors import InvalidRequest, SchemaRefused
 from qwen_webui.limits import MAX_STOP_LENGTH, MAX_STOP_STRINGS, RANGES, check_sampling
 from qwen_webui.structured.reading import too_deep
-from qwen_webui.types import ChatTurn, Constraint, Sampling, Usage
+from qwen_webui.types import ChatTurn, Constraint, Queued, Sampling, Usage
 
 JSON = "application/json"
 SHOWN_PROBLEMS, SHOWN_LETTERS = 3, 100
@@ -196,6 +196,19 @@ class PlaceOut(BaseModel):
     """The request waits; place 1 is next."""
 
     place: int
+
+
+class HeldPlaceOut(PlaceOut):
+    """The request waits for a job that has the model."""
+
+    why: str
+
+
+def place_out(queued: Queued) -> PlaceOut:
+    """What a client that waits is told."""
+    if queued.why is not None:
+        return HeldPlaceOut(place=queued.place, why=queued.why)
+    return PlaceOut(place=queued.place)
 
 
 async def json_content(request: Request) -> bytes:

@@ -10,11 +10,13 @@ from qwen_webui.types import ModelStatus
 
 
 class Board:
-    """One ModelStatus at a time. `pending` names the loads that were asked for and are not done."""
+    """One ModelStatus at a time. `pending` names the loads that were asked for and are not done;
+    `hold` says for which job no other load is taken."""
 
     def __init__(self) -> None:
         self.now = ModelStatus("empty")
         self.pending: list[str] = []
+        self.hold: str | None = None
         self._pulse = asyncio.Event()
 
     def post(self, **changes: Any) -> None:

@@ -32,7 +32,7 @@ class Ticket:
 class Line:
     """At most `max_running()` shared tickets at once, or one that is alone.
 
-    `moved` is called after every change of the counts.
+    `moved` is called after every change of the counts. `why` is what refusals add while it is set.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Line:
         self._max_waiting = max_waiting
         self._queue_timeout = queue_timeout
         self._moved = moved
+        self.why: str | None = None
         self._waiting: deque[Ticket] = deque()
         self._running: set[Ticket] = set()
         self._holder: Ticket | None = None
@@ -77,7 +78,7 @@ class Line:
         if not alone and not free and self.waiting >= self._max_waiting:
             raise Overloaded(
                 f"{self.running} requests are running and {self.waiting} wait, which is as many as "
-                "this server takes. Try again in a while.",
+                f"this server takes. {self._because()}Try again in a while.",
                 retry_after=self.retry_after(),
             )
         deadline = None if alone else asyncio.get_running_loop().time() + self._queue_timeout
@@ -101,7 +102,7 @@ class Line:
                 if ticket.place and ticket.refused is None:
                     raise QueueTimeout(
                         f"The request waited {self._queue_timeout:g} seconds in line and was not "
-                        "started. Try again later.",
+                        f"started. {self._because()}Try again later.",
                         retry_after=self.retry_after(),
                     ) from None
         if ticket.refused is not None:
@@ -159,6 +160,9 @@ class Line:
         rounds = (self.waiting + 1) / self._max_running()
         seconds = math.ceil(sum(typical) / len(typical) * rounds)
         return max(1, min(seconds, math.ceil(self._queue_timeout)))
+
+    def _because(self) -> str:
+        return f"{self.why} " if self.why else ""
 
     def _advance(self) -> None:
         while self._waiting and self._holder is None:

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from typing import Literal
 
 from qwen_webui.checkpoints import Library
@@ -23,8 +29,10 @@ from qwen_webui.errors import (
     WebUIError,
 )
 from qwen_webui.models.board import Board
+from qwen_webui.models.hold import Hold
 from qwen_webui.models.line import Line, Ticket
 from qwen_webui.models.recovery import Recovery
+from qwen_webui.models.reserved import Parts, Reserved
 from qwen_webui.models.slot import EngineSlot
 from qwen_webui.models.swap import Swapper
 from qwen_webui.models.tally import Count, Served, Tally
@@ -85,6 +93,8 @@ class ModelManager:
             library, self._slot, self._line, self._board, drain_seconds, self.tally
         )
         self._recovery = Recovery(self._slot, self._line, self._board)
+        parts = Parts(library, self._slot, self._line, self._board, self._recovery, self.tally)
+        self._hold = Hold(parts, self._swapper.turn, drain_seconds)
         self._stopping = False
 
     def status(self) -> ModelStatus:
@@ -108,9 +118,10 @@ class ModelManager:
 
     def tokenizer(self) -> ChatTokenizer:
         """Of the checkpoint that serves or is about to; raises ModelNotReady without one."""
-        if self._slot.held is None:
+        serving = self._hold.serving
+        if serving is None:
             raise self._not_ready()
-        return self._slot.held.tokenizer
+        return serving.tokenizer
 
     def context(self) -> int | None:
         """Tokens that the checkpoint that serves or is about to takes; None without one."""
@@ -128,6 +139,10 @@ class ModelManager:
         """As `memory`, with what the loaded checkpoint would give back counted as free. Raises
         DeviceUnusable."""
         return await self._slot.room()
+
+    def find(self, name: str) -> CheckpointSpec:
+        """The checkpoint of that name or hub id. Raises NotFound."""
+        return self._library.get(name)
 
     async def forecasts(self) -> tuple[tuple[CheckpointSpec, MemoryForecast], ...]:
         """Every known checkpoint with what it would take, were the loaded one unloaded."""
@@ -161,6 +176,10 @@ class ModelManager:
     async def unload(self) -> None:
         """Drain, then unload; nothing is served afterwards."""
         await asyncio.shield(self._swapper.unload())
+
+    def reserved(self, reason: str) -> AbstractAsyncContextManager[Reserved]:
+        """The model for one job that loads several checkpoints; see Hold.reserved."""
+        return self._hold.reserved(reason)
 
     @asynccontextmanager
     async def lease(self, queued: Callable[[int], None] | None = None) -> AsyncIterator[Engine]:
@@ -198,6 +217,7 @@ class ModelManager:
         self._line.close(ShuttingDown(SHUTTING_DOWN, retry_after=RETRY_AFTER_LOAD))
         await self._recovery.stop()  # first: nothing that dies from now on is repaired
         await self._swapper.stop()
+        await self._hold.stop()
         if not await self._line.idle(seconds) and self._slot.engine is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CUT_SECONDS):
@@ -215,7 +235,7 @@ class ModelManager:
         ticket = self._join()
         try:
             while place := await self._line.step(ticket):
-                yield Queued(place)
+                yield Queued(place, self.status().held_for)
             engine = self._lend()
             count.served = Served.of(engine.info)
             with self._watched(engine):
@@ -252,7 +272,9 @@ class ModelManager:
 
     def _not_ready(self) -> ModelNotReady:
         status = self.status()
-        if status.state == "failed":
+        if status.held_for is not None:
+            message = f"{status.held_for} No model was loaded before. Try again when it is done."
+        elif status.state == "failed":
             message = f"No model is loaded: {status.error}"
         elif status.target is not None:
             message = f"{status.target} is being loaded. Try again when it is ready."

@@ -39,7 +39,7 @@ class Swapper:
         self._board = board
         self._drain_seconds = drain_seconds
         self._tally = tally
-        self._turn = asyncio.Lock()
+        self.turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[SwapReport] | asyncio.Task[None]] = set()
         self._cancellable: asyncio.Task[object] | None = None
         self._stopping = False
@@ -48,8 +48,10 @@ class Swapper:
         self, name: str, notes: tuple[str, ...] = (), *, wait_turn: bool = True
     ) -> asyncio.Task[SwapReport]:
         """Start a load in the background; the status says so from this moment. Raises NotFound,
-        Conflict (another is under way and `wait_turn` is False) or ShuttingDown."""
+        Conflict (a job keeps the model, or another is under way and `wait_turn` is False) or
+        ShuttingDown."""
         self._refuse_when_stopping()
+        self._refuse_when_held()
         if not wait_turn and self._board.pending:
             raise Conflict(
                 f"{self._board.pending[0]} is being loaded. Wait until it is done, cancel it, or "
@@ -68,6 +70,7 @@ class Swapper:
     def unload(self) -> asyncio.Task[None]:
         """Start to unload; empty afterwards."""
         self._refuse_when_stopping()
+        self._refuse_when_held()
         task = asyncio.create_task(self._unload())
         self._tasks.add(task)
         task.add_done_callback(self._forget)
@@ -93,6 +96,14 @@ class Swapper:
         if self._stopping:
             raise ShuttingDown("The server is shutting down; nothing is loaded any more.")
 
+    def _refuse_when_held(self) -> None:
+        if self._board.hold is not None:
+            raise Conflict(
+                f"{self._board.hold} Until that is done nothing else is loaded or unloaded. "
+                "Wait, or cancel it.",
+                retry_after=self._line.retry_after(),
+            )
+
     def _forget(self, task: asyncio.Task[SwapReport] | asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
@@ -111,7 +122,7 @@ class Swapper:
 
     async def _run(self, spec: CheckpointSpec, notes: tuple[str, ...]) -> SwapReport:
         """One load in its turn; its end, good or bad, is on the board."""
-        async with self._turn:
+        async with self.turn:
             self._announce(spec, notes)
             self._cancellable = asyncio.current_task()
             try:
@@ -123,7 +134,7 @@ class Swapper:
                 self._failed(spec, error)
                 raise error from None
             except Exception as error:
-                reason = _reason(spec, error)
+                reason = load_failure(spec, error)
                 log.warning("loading %s failed: %s", spec.name, reason.message)
                 self._failed(spec, reason)
                 raise reason from (None if reason is error else error)
@@ -179,7 +190,7 @@ class Swapper:
             self._slot.held = None
 
     async def _unload(self) -> None:
-        async with self._turn:
+        async with self.turn:
             ticket = self._line.join(alone=True)
             try:
                 await self._line.reach(ticket)
@@ -238,7 +249,7 @@ class Swapper:
         self._board.post(progress=progress)
 
 
-def _reason(spec: CheckpointSpec, error: Exception) -> WebUIError:
+def load_failure(spec: CheckpointSpec, error: Exception) -> WebUIError:
     """Why the load of `spec` failed, in words that are true of a load."""
     if isinstance(error, EngineCrashed):
         return EngineCrashed(

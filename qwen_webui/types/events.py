@@ -44,9 +44,10 @@ class TokenLogprob:
 
 @dataclass(frozen=True)
 class Queued:
-    """The request waits; `place` 1 is next."""
+    """The request waits; `place` 1 is next. `why` says for which job, where it is one."""
 
     place: int
+    why: str | None = None
 
 
 @dataclass(frozen=True)

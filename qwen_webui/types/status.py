@@ -23,7 +23,8 @@ class SwapReport:
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """The manager's state at one moment, for the page, /readyz and GET /api/models."""
+    """The manager's state at one moment, for the page, /readyz and GET /api/models. `held_for` says
+    for which job everybody else waits; `name` answers them when it is done."""
 
     state: Literal["empty", "downloading", "loading", "ready", "swapping", "failed"]
     name: str | None = None
@@ -36,3 +37,5 @@ class ModelStatus:
     waiting: int = 0
     last_swap: SwapReport | None = None
     notes: tuple[str, ...] = ()
+    held_for: str | None = None
+    held_progress: Progress | None = None

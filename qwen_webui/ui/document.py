@@ -54,6 +54,8 @@ STYLES = (
         "jsoneditor",
         "jsonanswer",
         "monitor",
+        "compare",
+        "compared",
     ),
     "narrow",
 )

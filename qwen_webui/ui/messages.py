@@ -189,6 +189,10 @@ def wait_text(
     waits_for: Queued | Progress | ModelStatus | None, t: Texts
 ) -> tuple[str, int | None]:
     """What the answer waits for, and how much of that is done in percent."""
+    if isinstance(waits_for, Queued) and waits_for.why:
+        return t("chat.queued_comparison", place=waits_for.place), None
+    if isinstance(waits_for, ModelStatus) and waits_for.held_for:
+        return t("chat.waiting_comparison"), None
     if isinstance(waits_for, Queued):
         return t("chat.queued", place=waits_for.place), None
     if isinstance(waits_for, ModelStatus):

@@ -121,7 +121,15 @@ def bar_html(status: ModelStatus, memory: MemoryUse, t: Texts, *, admin: bool = 
         f'<i aria-hidden="true"></i><b>{escape(name or t("model.choose"))}</b>'
         + f'<span class="qw-state">{escape(state)}</span></button>'
     )
-    return chip + _progress(status, t, admin=admin) + _failure(status) + _memory(memory, t)
+    # A comparison is cancelled in its tab, by whoever began it.
+    way = _held(status, t) if status.held_for else _progress(status, t, admin=admin)
+    return chip + way + _failure(status) + _memory(memory, t)
+
+
+def _held(status: ModelStatus, t: Texts) -> str:
+    """For which job everybody waits; nothing of what it does."""
+    title = escape(t("model.held_title"))
+    return f'<span class="qw-held" title="{title}">{escape(t("model.held"))}</span>'
 
 
 def _progress(status: ModelStatus, t: Texts, *, admin: bool) -> str:

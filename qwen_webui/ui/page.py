@@ -16,6 +16,8 @@ from qwen_webui.services import Services
 from qwen_webui.ui.answering import Answers
 from qwen_webui.ui.chat_tab import ChatHandlers, build_chat
 from qwen_webui.ui.citation_routes import citation_routes
+from qwen_webui.ui.compare_frame import compare_main, compare_side
+from qwen_webui.ui.compare_tab import build_compare, build_comparisons, compare_routes
 from qwen_webui.ui.conversations import SidebarHandlers, build_sidebar
 from qwen_webui.ui.desk import Desk
 from qwen_webui.ui.document import TITLE, PageDocument
@@ -97,6 +99,7 @@ def mount_page(api: FastAPI, services: Services) -> FastAPI:
     api.include_router(run_routes(services, texts))
     api.include_router(citation_routes(services, texts))
     api.include_router(monitor_data_routes(services))
+    api.include_router(compare_routes(services, texts))
     api.include_router(upload_routes(services, texts))
     api.include_router(closed_routes())
     gr.mount_gradio_app(
@@ -134,6 +137,8 @@ def translations(texts: AllTexts, *, keyed: bool = False) -> gr.I18n:
             "frame.tabs": tabs(t),
             "frame.json": json_main(t),
             "frame.runs": json_side(t),
+            "frame.compare": compare_main(t),
+            "frame.comparisons": compare_side(t),
             "frame.monitor": monitor_main(t),
             "frame.panel": panel_head(t),
             "frame.documents": attached(t),
@@ -153,12 +158,14 @@ def _lay_out(services: Services, texts: AllTexts, i18n: gr.I18n) -> Parts:
             frame_piece(i18n("frame.brand"))
             sidebar = build_sidebar(i18n)
             build_runs(i18n)
+            build_comparisons(i18n)
             frame_piece(i18n("frame.foot"))
         with gr.Column(elem_id="qw-main"):
             frame_piece(i18n("frame.top"))
             frame_piece(i18n("frame.tabs"))
             chat = build_chat(i18n)
             build_json(i18n)
+            build_compare(i18n)
             build_monitor(i18n)
         with gr.Column(elem_id="qw-panel"):
             frame_piece(i18n("frame.panel"))

@@ -150,7 +150,7 @@ def closed_routes() -> APIRouter:
 def words_for_scripts(texts: AllTexts, language: str) -> dict[str, str]:
     """The few texts that the scripts put up themselves."""
     t = texts["zh" if language == "zh" else "en"]
-    sections = ("page.", "side.", "chat.", "json.", "documents.", "monitor.")
+    sections = ("page.", "side.", "chat.", "json.", "documents.", "monitor.", "compare.")
     more = ("model.picker_title", "about.title", "errors.title")
     return {key: text for key, text in t.all().items() if key.startswith(sections) or key in more}
 

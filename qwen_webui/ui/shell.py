@@ -47,6 +47,7 @@ def tabs(t: Texts) -> str:
         for name, label in (
             ("chat", t("page.tab_chat")),
             ("json", t("page.tab_json")),
+            ("compare", t("page.tab_compare")),
             ("monitor", t("page.tab_monitor")),
         )
     )

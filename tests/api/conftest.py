@@ -18,6 +18,7 @@ from qwen_webui.api.connection import GuardedProtocol
 from qwen_webui.api.routes import build_api
 from qwen_webui.chat import Analyst, Assistant
 from qwen_webui.checkpoints import Library
+from qwen_webui.comparison import Comparisons
 from qwen_webui.documents.shelf import Shelf
 from qwen_webui.engines.scripted import ScriptedLoader
 from qwen_webui.personas import Personas, builtin_folder
@@ -86,6 +87,7 @@ async def serving(
         documents,
         Analyst(manager, personas, structured, assistant, documents),
         monitor=make_monitor(given, manager),
+        comparisons=Comparisons(manager, tmp_path),
     )
     if load:
         await manager.load("one")

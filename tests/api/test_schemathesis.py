@@ -23,6 +23,8 @@ OPTIONS = (
     # does not keep to a form, which is a 500 of its own. The log tells of any other.
     *("--exclude-checks", "positive_data_acceptance,not_a_server_error"),
     "--continue-on-failure",
+    # They advise on its configuration: ids are made up on purpose, so that many are not found.
+    *("--warnings", "off"),
     # After it every answer is a 503.
     *("--exclude-path", "/api/models/unload"),
 )
@@ -50,7 +52,7 @@ async def test_no_answer_is_undocumented(
     url = f"http://127.0.0.1:{served.port}/openapi.json"
     code, output = await run(tmp_path, url, *OPTIONS)
     assert code == 0 and "No issues found" in output, output
-    assert "Tested: 23" in output
+    assert "Tested: 28" in output
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 

@@ -17,6 +17,7 @@ import uvicorn
 from qwen_webui.api.access import AccessLayer
 from qwen_webui.chat import Analyst, Assistant
 from qwen_webui.checkpoints import Library
+from qwen_webui.comparison import Comparisons
 from qwen_webui.documents.shelf import Shelf
 from qwen_webui.engines.scripted import Script, ScriptedLoader
 from qwen_webui.models import ModelManager
@@ -147,6 +148,7 @@ class Site:
             documents,
             analyst,
             monitor=make_monitor(settings, manager),
+            comparisons=Comparisons(manager, data),
         )
 
 

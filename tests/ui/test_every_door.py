@@ -21,6 +21,7 @@ import pytest
 
 from tests.test_server import SLACK
 from tests.ui import events
+from tests.ui.hands import until
 from tests.ui.site import Site
 
 pytestmark = pytest.mark.slow
@@ -107,6 +108,19 @@ def page(client: httpx.Client, text: str, more: dict[str, Any]) -> Ended:
     return Ended(200, "failed" if refused else "", all=heard)
 
 
+def compare(client: httpx.Client, text: str, more: dict[str, Any]) -> Ended:
+    names = ["demo-fp16", "demo-gptq-int8"]
+    body = {"checkpoints": names, "prompts": text, "max_new_tokens": 8, **more}
+    answer = post(client, "/ui/compare/start", body)
+    if answer.status_code != 200:
+        return Ended(answer.status_code, answer.json()["error"]["code"], all=answer.text)
+    path = f"/ui/compare/now?id={answer.json()['id']}"
+    until(lambda: not client.get(path).json()["running"])
+    now = client.get(path)
+    failed = "qw-wrong" in now.text
+    return Ended(200, "failed" if failed else "", now.json()["parts"]["answer-0-0"], now.text)
+
+
 def ask(client: httpx.Client, text: str, more: dict[str, Any]) -> Ended:
     there = client.get("/api/documents").json()["documents"]
     if not there:
@@ -121,7 +135,8 @@ def ask(client: httpx.Client, text: str, more: dict[str, Any]) -> Ended:
 
 Door = Callable[[httpx.Client, str, dict[str, Any]], Ended]
 DOORS: dict[str, Door] = {
-    door.__name__: door for door in (generate, stream, chat, completion, json_tab, page, ask)
+    door.__name__: door
+    for door in (generate, stream, chat, completion, json_tab, page, ask, compare)
 }
 PROGRAMS = ("generate", "stream", "chat", "completion", "ask")
 

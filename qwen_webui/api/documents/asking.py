@@ -27,7 +27,15 @@ from qwen_webui.api.documents.shapes import DocumentId
 from qwen_webui.api.events import CLIENT_GONE, Event, EventStream, while_connected
 from qwen_webui.api.generate import finish_of
 from qwen_webui.api.shapes import ProgressOut
-from qwen_webui.api.wire import JSON, FinishOut, PlaceOut, TextOut, read_body
+from qwen_webui.api.wire import (
+    JSON,
+    FinishOut,
+    HeldPlaceOut,
+    PlaceOut,
+    TextOut,
+    place_out,
+    read_body,
+)
 from qwen_webui.chat import DocumentTurn
 from qwen_webui.services import Services
 from qwen_webui.types import Citations, Finished, Progress, Queued, Sources, TextDelta
@@ -45,7 +53,7 @@ def add_asking(router: APIRouter, services: Services) -> None:
         response_model=AskOut,
         responses=refusals(400, 404, 408, 413, 422, 504, 507)
         | stream_of(
-            *(SourcesOut, ProgressOut, PlaceOut, TextOut, CitationsOut, FinishOut),
+            *(SourcesOut, ProgressOut, PlaceOut, HeldPlaceOut, TextOut, CitationsOut, FinishOut),
             example=texts.ASKED,
         ),
         openapi_extra=body(AskBody, texts.QUESTIONS),
@@ -81,7 +89,7 @@ async def _answer(
                 # Of a long book it takes a tenth of a second.
                 yield Event(await asyncio.to_thread(SourcesOut.of, event), "sources")
             elif isinstance(event, Queued):
-                yield Event(PlaceOut(place=event.place), "queued")
+                yield Event(place_out(event), "queued")
             elif isinstance(event, Progress):
                 yield Event(ProgressOut.model_validate(event), "progress")
             elif isinstance(event, TextDelta):

@@ -1,5 +1,5 @@
 // Which tab is in view. The address says it, so a reload, a bookmark and the back button find it.
-const TABS = ["chat", "json", "monitor"];
+const TABS = ["chat", "json", "compare", "monitor"];
 
 export const inAddress = (name) => new URLSearchParams(location.search).get(name) ?? "";
 

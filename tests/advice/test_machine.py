@@ -76,7 +76,7 @@ def test_two_24_gib_cards_are_advised_as_one(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_first_card_counts_and_the_roomier_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    Driver(monkeypatch, 8, 24)
+    Driver(monkeypatch, 9, 24)
     advice = advise(catalogue(), this_machine("auto"), "chat", 2_048)
     assert advice.choice is not None and advice.choice.spec.size == "7B"
     assert any("CUDA_VISIBLE_DEVICES=GPU-1" in one.text.en for one in advice.warnings)

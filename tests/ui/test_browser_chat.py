@@ -203,7 +203,7 @@ def test_an_error_loses_nothing(me: Hands, site: Site) -> None:
 def test_what_does_not_fit_is_said(me: Hands, site: Site) -> None:
     for _ in range(5):
         me.ask("long " * 180)
-    expect(me.page.locator(".qw-note")).to_contain_text("no longer fit")
+    expect(me.page.locator(".qw-note:visible")).to_contain_text("no longer fit")
     expect(me.page.locator(".qw-left")).to_contain_text("left out")
     assert me.page.locator(".bot-row").count() == 5
 

@@ -11,6 +11,7 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from qwen_webui.engines.cancelling import Ticket
+from qwen_webui.engines.copying import copy_rate
 from qwen_webui.engines.device import give_back, measured
 from qwen_webui.engines.failures import translated
 from qwen_webui.engines.paths import AnyModel, load_model
@@ -22,6 +23,7 @@ from qwen_webui.engines.wire import (
     Done,
     Event,
     Failed,
+    MeasureCopies,
     Pipe,
     ReadMemory,
     Score,
@@ -83,6 +85,8 @@ class Worker:
                     self._unload()
                 case ReadMemory(device):
                     value = measured(device)
+                case MeasureCopies(device):
+                    value = copy_rate(device)
         except Exception as error:
             # The one place where foreign errors become ours; the log keeps the whole story.
             if not ticket.cancelled:

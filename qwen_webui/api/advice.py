@@ -93,7 +93,7 @@ def advice_routes(services: Services) -> APIRouter:
         specs = services.library.all()
         usable = [spec for spec in specs if spec.folder or not settings.offline]
         wanted = usual_context(settings.max_context) if context is None else context
-        found = advise(usable, machine, use, wanted, measured)
+        found = advise(usable, machine, use, wanted, measured=measured)
         spoken = wanted_language(language, request.headers.get("accept-language", ""))
         return told(found, spoken)
 

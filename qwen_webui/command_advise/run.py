@@ -51,7 +51,7 @@ def advise_here(settings: Settings, question: Question, out: TextIO) -> int:
         context = usual_context(settings.max_context)
     machine = _machine(settings, question)
     measured = measured_here(settings.data_dir, machine.room, settings.engine_path)
-    advice = advise(usable, machine, question.use, context, measured)
+    advice = advise(usable, machine, question.use, context, measured=measured)
     if question.as_json:
         whole = asdict(told(advice, question.language))
         print(json.dumps(whole, ensure_ascii=False, indent=2), file=out)

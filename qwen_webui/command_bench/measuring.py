@@ -43,12 +43,12 @@ async def measure_here(
         endpoint=settings.hub_endpoint,
         offline=settings.offline,
     )
-    specs = question.checkpoints(library, settings.model)
+    model, specs = question.checkpoints(library, settings.model)
     machine = machine_memory(settings.device)
     plan, clipped = _plan(settings, question, specs, machine)
     conditions = _conditions(settings, question, machine)
-    report = SpeedReport(specs[0].name, conditions, None, clipped, (), complete=False)
-    folder, name = question.out or data / FOLDER, _file_name(specs[0].name)
+    report = SpeedReport(model, conditions, None, clipped, (), complete=False)
+    folder, name = question.out or data / FOLDER, _file_name(model)
 
     def tell(line: str) -> None:
         print(line, file=err, flush=True)

@@ -74,12 +74,14 @@ class BenchQuestion:
         words += ["--device", device, "--dtype", settings.dtype]
         return shlex.join([*words, "--engine-path", settings.engine_path])
 
-    def checkpoints(self, library: Library, model: str | None) -> tuple[CheckpointSpec, ...]:
-        """In the order of the report. Raises CheckpointError, CheckpointMissing."""
+    def checkpoints(
+        self, library: Library, model: str | None
+    ) -> tuple[str, tuple[CheckpointSpec, ...]]:
+        """What the report is called, and all that become rows. Raises CheckpointError, -Missing."""
         named = _known(library, model or "demo")
         rows = [*self._of_precisions(library, named)]
         rows += [_known(library, name) for name in self.also]
-        return tuple(dict.fromkeys(rows))
+        return named.name, tuple(dict.fromkeys(rows))
 
     def _of_precisions(self, library: Library, named: CheckpointSpec) -> Iterator[CheckpointSpec]:
         base = named.name.removesuffix(f"-{named.precision}")

@@ -135,7 +135,7 @@ def _advise(
     view: View, machine: Machine, use: Use, context: int, measured: Mapping[str, float]
 ) -> Advice:
     on_hand = [spec for spec, _ in view.rows if spec.folder or not view.offline]
-    return advise(on_hand, machine, use, context, measured)
+    return advise(on_hand, machine, use, context, measured=measured)
 
 
 def _row(view: View, found: Advice) -> Row | None:

@@ -11,9 +11,9 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from qwen_webui.engines.cancelling import Ticket
-from qwen_webui.engines.copying import copy_rate
 from qwen_webui.engines.device import give_back, measured
 from qwen_webui.engines.failures import translated
+from qwen_webui.engines.memory_speed import copy_rate
 from qwen_webui.engines.paths import AnyModel, load_model
 from qwen_webui.engines.wire import (
     COMPUTING,

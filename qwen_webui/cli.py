@@ -145,6 +145,24 @@ def _quantize(given: argparse.Namespace) -> int:
     return 0
 
 
+def _bench(given: argparse.Namespace) -> int:
+    from qwen_webui.command_bench import BenchQuestion, measure_here
+
+    named = [name for part in given.precisions or () for name in part]
+    question = BenchQuestion(
+        precisions=tuple(dict.fromkeys(named)) or None,
+        also=tuple(given.also),
+        inputs=given.inputs,
+        outputs=given.outputs,
+        repeat=given.repeat,
+        concurrency=given.concurrency,
+        out=given.out,
+        as_json=given.json,
+    )
+    settings = read_settings(vars(given))
+    return asyncio.run(measure_here(settings, question, sys.stdout, sys.stderr))
+
+
 def _fidelity(given: argparse.Namespace) -> int:
     from qwen_webui.command_fidelity import FidelityQuestion, measure_here
 
@@ -195,6 +213,7 @@ _RUN = {
     "models": _models,
     "advise": _advise,
     "quantize": _quantize,
+    "bench": _bench,
     "fidelity": _fidelity,
     "delete-all": _delete_all,
 }

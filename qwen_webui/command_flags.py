@@ -7,10 +7,10 @@ from pathlib import Path
 
 from qwen_webui import __version__
 from qwen_webui.settings import add_flags
-from qwen_webui.types import PRECISIONS, USES
+from qwen_webui.types import PRECISIONS, USES, Precision
 
 COMMANDS = (
-    *("serve", "chat", "ask", "models", "advise", "fidelity"),
+    *("serve", "chat", "ask", "models", "advise", "bench", "fidelity"),
     *("quantize", "delete-all"),
 )
 USAGE = """\
@@ -20,6 +20,7 @@ USAGE = """\
   qwen-webui models              every checkpoint, its size and whether it fits here
   qwen-webui advise              which size and precision for this machine, and why
   qwen-webui quantize SOURCE     make a GPTQ or AWQ checkpoint from an unquantised one
+  qwen-webui bench               how fast each precision is, measured on this machine
   qwen-webui fidelity            what each precision loses, measured on this machine
   qwen-webui delete-all          delete everything this program has stored
 """
@@ -123,6 +124,69 @@ def _fidelity_flags(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _bench_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--precisions",
+        nargs="+",
+        type=_precisions,
+        default=None,
+        metavar="NAME,...",
+        help=f"of the model: {', '.join(PRECISIONS)}; without, all that the catalogue has of it",
+    )
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="CHECKPOINT",
+        help="another checkpoint, by name or folder; may be given more than once",
+    )
+    parser.add_argument(
+        "--inputs",
+        type=_numbers,
+        metavar="TOKENS,...",
+        help="lengths of the inputs (1,6144,14336,30720; on a CPU 1,512,1536)",
+    )
+    parser.add_argument("--outputs", type=int, help="tokens of each answer (2048; on a CPU 128)")
+    parser.add_argument("--repeat", type=int, default=3, help="answers of each kind (3)")
+    parser.add_argument(
+        "--concurrency",
+        type=_numbers,
+        default=(1, 4, 8),
+        metavar="COUNT,...",
+        help="how many ask at once (1,4,8); more than one with the shortest input",
+    )
+    parser.add_argument("--out", type=Path, help="folder for the report; default the data folder")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    add_flags(
+        parser,
+        only=("model", "device", "dtype", "engine_path", "hub", "hub_endpoint", "offline",
+              "stall_seconds", "data_dir"),
+    )  # fmt: skip
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Of a list with commas."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no list of whole numbers; expected is, for example, 1,512"
+        ) from None
+
+
+def _precisions(text: str) -> tuple[Precision, ...]:
+    """Of a list with commas."""
+    found = []
+    for name in text.split(","):
+        known = next((one for one in PRECISIONS if one == name.strip()), None)
+        if known is None:
+            raise argparse.ArgumentTypeError(
+                f"{name!r} is no precision; there are {', '.join(PRECISIONS)}"
+            )
+        found.append(known)
+    return tuple(found)
+
+
 def _delete_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_flags(parser, only=("data_dir",))
@@ -135,6 +199,7 @@ _FLAGS = {
     "models": _models_flags,
     "advise": _advise_flags,
     "quantize": _quantize_flags,
+    "bench": _bench_flags,
     "fidelity": _fidelity_flags,
     "delete-all": _delete_flags,
 }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qwen_webui.cards import Card
-from qwen_webui.types import CheckpointSpec, Device, MemoryForecast, Use
+from qwen_webui.types import CheckpointSpec, Device, MemoryForecast, MemoryUse, Use
 
 # How a figure of speed came about: measured here, scaled from a measurement, a physical limit.
 SpeedKind = Literal["measured", "estimate", "limit", "unknown"]
@@ -52,6 +52,11 @@ class Machine:
     cards: tuple[Card, ...] = ()
     assumed: bool = False
     problem: Text | None = None
+
+    @property
+    def room(self) -> MemoryUse:
+        """As measured, without what an engine holds."""
+        return MemoryUse(self.device, self.name, 0, self.free, self.total)
 
 
 @dataclass(frozen=True)

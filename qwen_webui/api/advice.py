@@ -5,6 +5,8 @@ Reads the query; the advice is advice/'s.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -17,6 +19,7 @@ from qwen_webui.advice.told import AdviceTold, told
 from qwen_webui.api.described import refusals
 from qwen_webui.api.wire import refuse_other_parameters
 from qwen_webui.language import wanted_language
+from qwen_webui.measure.speed import measured_here
 from qwen_webui.services import Services
 from qwen_webui.types import Use
 
@@ -78,15 +81,19 @@ def advice_routes(services: Services) -> APIRouter:
         language: LanguageQuery = None,
     ) -> AdviceTold:
         refuse_other_parameters(request, NAMES)
+        measured: Mapping[str, float] = {}
         named = memory is not None or cards is not None or bool(card)
         if named:
             machine = imagined(memory, cards, card)
         else:
             machine = await server_machine(services.manager)
+            measured = await asyncio.to_thread(
+                measured_here, settings.data_dir, machine.room, settings.engine_path
+            )
         specs = services.library.all()
         usable = [spec for spec in specs if spec.folder or not settings.offline]
         wanted = usual_context(settings.max_context) if context is None else context
-        found = advise(usable, machine, use, wanted)
+        found = advise(usable, machine, use, wanted, measured=measured)
         spoken = wanted_language(language, request.headers.get("accept-language", ""))
         return told(found, spoken)
 

@@ -19,6 +19,7 @@ from qwen_webui.advice import (
 from qwen_webui.advice.told import told
 from qwen_webui.advice.words import gib, name, pace
 from qwen_webui.checkpoints import Library
+from qwen_webui.measure.speed import measured_here
 from qwen_webui.settings import Settings
 from qwen_webui.types import Use
 
@@ -48,7 +49,9 @@ def advise_here(settings: Settings, question: Question, out: TextIO) -> int:
     context = question.context
     if context is None:
         context = usual_context(settings.max_context)
-    advice = advise(usable, _machine(settings, question), question.use, context)
+    machine = _machine(settings, question)
+    measured = measured_here(settings.data_dir, machine.room, settings.engine_path)
+    advice = advise(usable, machine, question.use, context, measured=measured)
     if question.as_json:
         whole = asdict(told(advice, question.language))
         print(json.dumps(whole, ensure_ascii=False, indent=2), file=out)

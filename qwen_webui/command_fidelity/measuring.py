@@ -20,10 +20,10 @@ from qwen_webui.measure.fidelity.heldout import tasks_for, texts_for
 from qwen_webui.measure.fidelity.measurement import Plan, measure
 from qwen_webui.measure.fidelity.report import FidelityReport, FidelityRow, Surroundings
 from qwen_webui.measure.fidelity.store import FOLDER, ReferenceStore
-from qwen_webui.measure.fidelity.surroundings import hardware, versions
 from qwen_webui.measure.fidelity.tasks import chosen
 from qwen_webui.measure.fidelity.texts import read_text
 from qwen_webui.measure.fidelity.writing import json_text, table, write_report
+from qwen_webui.measure.surroundings import hardware, versions
 from qwen_webui.memory import machine_memory
 from qwen_webui.models import ModelManager
 from qwen_webui.settings import Settings, prepare_data_dir

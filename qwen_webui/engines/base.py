@@ -11,6 +11,7 @@ from typing import Protocol
 
 from qwen_webui.types import (
     CheckpointSpec,
+    Device,
     DistributionRequest,
     Distributions,
     EngineInfo,
@@ -78,6 +79,12 @@ class EngineLoader(Protocol):
 
     async def memory(self) -> MemoryUse:
         """Measured now, with or without an engine."""
+        ...
+
+    async def copy_rate(self, device: Device) -> float:
+        """Bytes a second of copies within the memory of `device`, what is read and what is written
+        counted, the best of about a second. Takes that device's whole time and some of its
+        memory. Raises DeviceUnusable, and InvalidRequest where another computer computes."""
         ...
 
     async def restart(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from qwen_webui.engines.base import Engine, EngineLoader, Report
 from qwen_webui.engines.child import Child
-from qwen_webui.engines.wire import Done, ReadMemory, Score, Unload
+from qwen_webui.engines.wire import Done, MeasureCopies, ReadMemory, Score, Unload
 from qwen_webui.errors import EngineCrashed, EngineTimeout, ModelSwitching
 from qwen_webui.memory import machine_memory
 from qwen_webui.types import (
@@ -75,6 +75,13 @@ class ProcessLoader(EngineLoader):
             assert isinstance(use, MemoryUse), "ReadMemory answers with MemoryUse"
             return use
         return await asyncio.to_thread(machine_memory, self._device or "auto")
+
+    async def copy_rate(self, device: Device) -> float:
+        """See EngineLoader."""
+        child = await self._living_child()
+        rate = await child.ask(MeasureCopies(device), beats_count=True)
+        assert isinstance(rate, float), "MeasureCopies answers with bytes a second"
+        return rate
 
     async def restart(self) -> None:
         """See EngineLoader."""

@@ -30,6 +30,7 @@ from qwen_webui.errors import (
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
     CheckpointSpec,
+    Device,
     DistributionRequest,
     Distributions,
     EngineInfo,
@@ -51,7 +52,7 @@ class ScriptedLoader(EngineLoader):
     """Plays `script`, or `scripts[spec.name]` where given; both may be changed by a test.
 
     Records `plans`, `requests` and `restarts`. `running` counts the streams being computed now,
-    `peak` the most there ever were. `base_memory` and `total_memory` are in bytes.
+    `peak` the most there ever were. Memory is in bytes, `copies` in bytes a second.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class ScriptedLoader(EngineLoader):
         self.stall_seconds = stall_seconds
         self.base_memory = 256 << 20
         self.total_memory = total_memory
+        self.copies = 1e9
         self.plans: list[LoadPlan] = []
         self.requests: list[GenerationRequest] = []
         self.restarts = 0
@@ -110,6 +112,10 @@ class ScriptedLoader(EngineLoader):
         used = self.base_memory + (engine.checkpoint.weights_bytes if engine else 0)
         free = max(0, self.total_memory - used)
         return MemoryUse(device, "scripted", used, free, self.total_memory)
+
+    async def copy_rate(self, device: Device) -> float:
+        """As it was set."""
+        return self.copies
 
     async def restart(self) -> None:
         """A new process: whatever ran is gone."""
@@ -263,8 +269,7 @@ class ScriptedEngine(Engine):
             raise InvalidRequest("There is no message. Send at least one.", param="messages")
         if self._tokenizer is not None:
             return len(self._tokenizer.encode_request(request))
-        if request.prompt is not None:
-            prompt = request.prompt
+        if (prompt := request.prompt) is not None:
             return len(prompt.split() if isinstance(prompt, str) else prompt)
         return sum(len(message.content.split()) for message in request.messages)
 

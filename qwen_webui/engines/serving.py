@@ -14,6 +14,7 @@ from qwen_webui.engines.cancelling import Ticket
 from qwen_webui.engines.decode.host_cache import HostCache
 from qwen_webui.engines.device import give_back, measured
 from qwen_webui.engines.failures import translated
+from qwen_webui.engines.memory_speed import copy_rate
 from qwen_webui.engines.paths import AnyModel, load_model
 from qwen_webui.engines.wire import (
     COMPUTING,
@@ -23,6 +24,7 @@ from qwen_webui.engines.wire import (
     Done,
     Event,
     Failed,
+    MeasureCopies,
     Pipe,
     ReadMemory,
     Score,
@@ -85,6 +87,8 @@ class Worker:
                     self._unload()
                 case ReadMemory(device):
                     value = measured(device)
+                case MeasureCopies(device):
+                    value = copy_rate(device)
         except Exception as error:
             # The one place where foreign errors become ours; the log keeps the whole story.
             if not ticket.cancelled:

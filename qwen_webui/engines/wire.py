@@ -41,14 +41,23 @@ class ReadMemory:
 
 
 @dataclass(frozen=True)
+class MeasureCopies:
+    """Copy within the memory of `device`. Answered with bytes a second."""
+
+    device: Device
+
+
+@dataclass(frozen=True)
 class Score:
     """Answered with the log-probabilities, a list of floats."""
 
     token_ids: tuple[int, ...]
 
 
-Work = LoadPlan | GenerationRequest | Score | DistributionRequest | Unload | ReadMemory
-Answer = EngineInfo | MemoryUse | Distributions | list[float] | None
+Work = (
+    LoadPlan | GenerationRequest | Score | DistributionRequest | Unload | ReadMemory | MeasureCopies
+)
+Answer = EngineInfo | MemoryUse | Distributions | list[float] | float | None
 # Computes, so an unload or a swap ends it.
 COMPUTING = GenerationRequest | Score | DistributionRequest
 

@@ -6,7 +6,7 @@ The advice is advice/'s; here it becomes HTML. What loads is model_bar's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qwen_webui.advice import (
     Advice,
@@ -19,6 +19,7 @@ from qwen_webui.advice import (
 )
 from qwen_webui.advice.words import pace
 from qwen_webui.errors import WebUIError
+from qwen_webui.measure.speed import measured_here
 from qwen_webui.services import Services
 from qwen_webui.types import USES, Use
 from qwen_webui.ui import units
@@ -54,7 +55,8 @@ async def suggestion_html(services: Services, t: Texts) -> str:
         return ""
     need = rows[0][1]
     machine = Machine(need.device, "", need.free, need.total)
-    found = _advise(view, machine, "chat", usual_context(services.settings.max_context))
+    # Which one does not depend on its speed, and that is not told here.
+    found = _advise(view, machine, "chat", usual_context(services.settings.max_context), {})
     row = _row(view, found)
     if row is None:
         return ""
@@ -95,7 +97,11 @@ async def answer_html(services: Services, t: Texts, use: Use, context: int, *, a
 
 async def _answer(services: Services, view: View, use: Use, context: int) -> str:
     machine = await server_machine(services.manager)
-    found = await asyncio.to_thread(_advise, view, machine, use, context)
+    settings = services.settings
+    measured = await asyncio.to_thread(
+        measured_here, settings.data_dir, machine.room, settings.engine_path
+    )
+    found = await asyncio.to_thread(_advise, view, machine, use, context, measured)
     row = _row(view, found)
     t = view.t
     if row is None or found.choice is None:
@@ -125,9 +131,11 @@ async def _answer(services: Services, view: View, use: Use, context: int) -> str
     )
 
 
-def _advise(view: View, machine: Machine, use: Use, context: int) -> Advice:
+def _advise(
+    view: View, machine: Machine, use: Use, context: int, measured: Mapping[str, float]
+) -> Advice:
     on_hand = [spec for spec, _ in view.rows if spec.folder or not view.offline]
-    return advise(on_hand, machine, use, context)
+    return advise(on_hand, machine, use, context, measured=measured)
 
 
 def _row(view: View, found: Advice) -> Row | None:

@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 
 from qwen_webui import cli
+from qwen_webui.checkpoints import catalogue
+from qwen_webui.measure.surroundings import hardware
+from qwen_webui.memory import machine_memory
+from tests.measure.speed.reports import answers, report, row, written
 
 
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -76,3 +80,20 @@ def test_mistakes_are_one_sentence(
 def test_offline_only_what_is_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(tmp_path, capsys, "--memory", "24", "--offline")
     assert code == 1 and "No checkpoint of Qwen2.5 that can be loaded here" in out
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_what_was_measured_on_this_machine_is_told_in_place_of_a_limit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], here: bool
+) -> None:
+    rows = (row(spec.name, answers(12.34)) for spec in catalogue())
+    machine = hardware(machine_memory("cpu")) if here else "another machine"
+    written(tmp_path, "x", report(machine, *rows))
+    words = ["advise", "--device", "cpu", "--context", "512", "--data-dir", str(tmp_path)]
+    assert cli.main(words) == 0
+    out = capsys.readouterr().out
+    assert ("12 tokens/s, measured here" in out) == here
+    assert ("at most" in out) != here
+    # Of a machine that is only named nothing was measured.
+    assert cli.main([*words, "--memory", "24", "--cards", "0"]) == 0
+    assert "measured here" not in capsys.readouterr().out

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from qwen_webui.checkpoints import catalogue
+from qwen_webui.measure.surroundings import hardware
 from tests.api.conftest import Served, serving
 from tests.api.test_generate import told
+from tests.measure.speed.reports import answers, report, row, written
 
 
 @pytest.fixture
@@ -36,6 +38,22 @@ async def test_this_machine_counts_what_the_loaded_model_gives_back(advised: Ser
     assert body["machine"]["assumed"] is False
     assert body["recommended"]["fits"]
     assert body["recommended"]["needed"] <= body["machine"]["free"]
+
+
+async def test_what_was_measured_on_this_machine_is_told(advised: Served) -> None:
+    room = await advised.services.manager.room()
+    data, names = advised.services.settings.data_dir, [s.name for s in advised.library.all()]
+    rows = [row(name, answers(123.0)) for name in names]
+    written(data, "x", report("another machine", *rows))
+    ask = {"context": 512}
+    before = (await advised.client.get("/api/advice", params=ask)).json()["recommended"]["speed"]
+    assert before["kind"] != "measured"
+    written(data, "y", report(hardware(room), *rows))
+    after = (await advised.client.get("/api/advice", params=ask)).json()["recommended"]["speed"]
+    assert (after["kind"], after["tokens_per_second"]) == ("measured", 123.0)
+    named = {"memory": "24", "cards": "1", "card": "RTX 4090"}
+    other = (await advised.client.get("/api/advice", params=named)).json()["recommended"]["speed"]
+    assert other["kind"] == "estimate"
 
 
 async def test_the_language_is_the_querys_else_the_browsers(advised: Served) -> None:

@@ -359,6 +359,18 @@ async def test_memory_is_measured_with_and_without_an_engine(
     assert empty.used_by_engine <= loaded.used_by_engine
 
 
+async def test_the_memorys_copies_are_timed_where_it_computes(loader: EngineLoader) -> None:
+    """Without an engine; what was taken for it is given back."""
+    if isinstance(loader, OpenAILoader):
+        with pytest.raises(InvalidRequest, match="--engine-url"):
+            await loader.copy_rate("cpu")
+        return
+    before = await loader.memory()
+    assert 1e8 < await loader.copy_rate("cpu") < 1e14
+    after = await loader.memory()
+    assert after.used_by_engine < before.used_by_engine + (256 << 20)
+
+
 def numbers(found: Distributions) -> tuple[np.ndarray, ...]:
     """ids, logprobs, tail, following, likeliest."""
     wide = (found.positions, found.width)

@@ -11,7 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from qwen_webui.measure.surroundings import hardware
 from qwen_webui.store import StoredMessage
+from tests.measure.speed.reports import answers, report, row, written
 from tests.ui.hands import until
 from tests.ui.site import Site
 
@@ -189,3 +191,20 @@ def test_an_answer_that_nobody_fetches_is_stopped(client: httpx.Client, site: Si
     until(lambda: len(site.call(site.services.store.get(OWNER, mine)).messages) == 2)
     answer = site.call(site.services.store.get(OWNER, mine)).messages[1]
     assert answer.stopped and answer.content.startswith("word")
+
+
+def test_the_advisor_tells_what_was_measured_on_this_machine(
+    site: Site, client: httpx.Client
+) -> None:
+    services = site.services
+    rows = [row(spec.name, answers(56.0)) for spec in services.library.all()]
+    machine = hardware(site.call(services.manager.room()))
+    asked = {"use": "chat", "context": 8192}
+    kept = written(site.settings.data_dir, "x", report("another machine", *rows))
+    assert "measured here" not in client.get("/ui/advice", params=asked).text
+    written(site.settings.data_dir, "x", report(machine, *rows))
+    try:
+        assert "56 tokens/s, measured here" in client.get("/ui/advice", params=asked).text
+    finally:
+        for path in kept.parent.iterdir():
+            path.unlink()

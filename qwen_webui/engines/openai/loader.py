@@ -22,12 +22,13 @@ from qwen_webui.errors import (
     DeviceUnusable,
     EngineCrashed,
     EngineTimeout,
+    InvalidRequest,
     OutOfMemory,
     Unavailable,
 )
 from qwen_webui.memory import machine_memory
 from qwen_webui.tokens import ChatTokenizer
-from qwen_webui.types import EngineInfo, LoadPlan, MemoryUse, Progress, Sampling
+from qwen_webui.types import Device, EngineInfo, LoadPlan, MemoryUse, Progress, Sampling
 
 # What changes nothing, where the model's own values are not known.
 NEUTRAL = Sampling(1.0, 1.0, 0, 0.0, 1.0, 0.0, 0.0)
@@ -104,6 +105,14 @@ class OpenAILoader(EngineLoader):
     async def memory(self) -> MemoryUse:
         """Of this computer, which holds no weights."""
         return await asyncio.to_thread(machine_memory, "cpu")
+
+    async def copy_rate(self, device: Device) -> float:
+        """See EngineLoader. Refused: what computes is not here."""
+        raise InvalidRequest(
+            "Another server computes, so the speed of its memory cannot be measured from here. "
+            "Start without --engine-url, so that this program computes.",
+            code="unsupported_parameter",
+        )
 
     async def restart(self) -> None:
         """See EngineLoader. The server is not ours to restart: wait until it answers again, as

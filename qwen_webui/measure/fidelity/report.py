@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen_webui.errors import InvalidRequest
+from qwen_webui.measure.surroundings import Conditions
 
 FORMAT = "qwen-webui fidelity 1"
 # A report is some kilobytes; what is larger is another file.
@@ -65,14 +66,9 @@ class FidelityRow:
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What the figures were measured on and with."""
+class Surroundings(Conditions):
+    """With the texts that were read and the tasks that were asked."""
 
-    created: str
-    command: str
-    hardware: str
-    versions: Mapping[str, str]
-    settings: Mapping[str, str]
     texts: tuple[str, ...]
     tasks: str
 

@@ -1,4 +1,5 @@
-"""Hardware and versions, as a report names them. Asks the system; loads nothing heavy."""
+"""What a report was measured on and with, as it is named there. Asks the system; loads nothing
+heavy."""
 
 from __future__ import annotations
 
@@ -6,12 +7,25 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from qwen_webui import __version__
 from qwen_webui.types import MemoryUse
 
 _LIBRARIES = ("torch", "transformers", "gptqmodel", "triton", "numpy")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Of every report: when and with which words it was measured, on what, with which versions
+    and settings."""
+
+    created: str
+    command: str
+    hardware: str
+    versions: Mapping[str, str]
+    settings: Mapping[str, str]
 
 
 def hardware(machine: MemoryUse) -> str:

@@ -19,7 +19,7 @@ from qwen_webui.comparison.differences import first_difference
 from qwen_webui.comparison.values import Answer, Column, ColumnState, Comparison, Prompt
 from qwen_webui.engines.room import room_for_answer
 from qwen_webui.errors import EngineCrashed, EngineTimeout, ShuttingDown, WebUIError
-from qwen_webui.measure.fidelity.surroundings import hardware, versions
+from qwen_webui.measure.surroundings import hardware, versions
 from qwen_webui.models import ModelManager
 from qwen_webui.models.reserved import Reserved
 from qwen_webui.tokens import ChatTokenizer

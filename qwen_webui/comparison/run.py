@@ -216,7 +216,13 @@ def fitted(tokenizer: ChatTokenizer, prompt: Prompt, context: int, asked: Sampli
         tokens = min(tokens, context - min(wanted, context // 4))
     room = room_for_answer(tokens, context, wanted)
     temperature = GREEDY if asked.temperature is None else asked.temperature
-    return dataclasses.replace(asked, temperature=temperature, max_new_tokens=room)
+    repetition = asked.repetition_penalty
+    if temperature == GREEDY and repetition is None:
+        # Plain greedy: a penalty of the checkpoint's own would choose other tokens here and there.
+        repetition = 1.0
+    return dataclasses.replace(
+        asked, temperature=temperature, repetition_penalty=repetition, max_new_tokens=room
+    )
 
 
 def _medians(answers: Sequence[Answer]) -> dict[str, Any]:

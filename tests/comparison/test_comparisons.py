@@ -102,6 +102,7 @@ async def test_every_checkpoint_answers_every_prompt_and_the_first_is_the_measur
         asked = [r for r in loader.requests[before:] if r.id.startswith(found.id)]
         assert [r.messages for r in asked] == [prompt(t).messages for t in ("P", "Q")] * 3
         assert {r.sampling.temperature for r in asked} == {0.0}
+        assert {r.sampling.repetition_penalty for r in asked} == {1.0}
         assert (manager.status().state, manager.status().name) == ("ready", "one")
 
 

@@ -22,7 +22,7 @@ from qwen_webui.api.compare_shapes import (
 )
 from qwen_webui.api.described import Examples, body, refusals
 from qwen_webui.api.wire import read_body, refuse_other_parameters
-from qwen_webui.comparison import as_csv, as_json, as_markdown
+from qwen_webui.comparison import Comparison, as_csv, as_json, as_markdown
 from qwen_webui.services import Services
 
 START = """\
@@ -102,10 +102,7 @@ def compare_routes(services: Services) -> APIRouter:
     )
     async def export(request: Request, id: Id, format: Format = "json") -> Response:
         refuse_other_parameters(request, ("format",))
-        found = comparisons.get(owner_of(request), id)
-        kind, suffix, written = KINDS[format]
-        name = f'attachment; filename="comparison-{found.id[:8]}.{suffix}"'
-        return Response(written(found), media_type=kind, headers={"content-disposition": name})
+        return _file(comparisons.get(owner_of(request), id), format)
 
     @router.delete(
         "/api/compare/{id}",
@@ -121,3 +118,9 @@ def compare_routes(services: Services) -> APIRouter:
             await comparisons.delete(owner, id)
 
     return router
+
+
+def _file(found: Comparison, format: Format) -> Response:
+    kind, suffix, written = KINDS[format]
+    name = f'attachment; filename="comparison-{found.id[:8]}.{suffix}"'
+    return Response(written(found), media_type=kind, headers={"content-disposition": name})

@@ -85,7 +85,8 @@ def test_products_of_a_layer_keep_every_row() -> None:
 @pytest.mark.parametrize("shape", [SEVEN, HALF], ids=["7B", "0.5B"])
 @pytest.mark.parametrize("columns", [8, 16, 32])
 @pytest.mark.parametrize("bits", [4, 5, 8, 16])
-def test_cuts_divide_every_product(shape: Shape, columns: int, bits: int) -> None:
+@pytest.mark.parametrize("wgmma", [True, False])
+def test_cuts_divide_every_product(shape: Shape, columns: int, bits: int, wgmma: bool) -> None:
     require_shape(shape)
     sizes = {
         "qkv": ((shape.heads + 2 * shape.kv_heads) * shape.head, shape.hidden),
@@ -95,9 +96,14 @@ def test_cuts_divide_every_product(shape: Shape, columns: int, bits: int) -> Non
         "head": (shape.vocabulary, shape.hidden),
     }
     for name, (rows, inputs) in sizes.items():
-        cut = cut_for(name, min(bits, 4) if bits == 5 else bits, bits == 5, columns, rows, inputs)
+        own, zero = (4, True) if bits == 5 else (bits, False)
+        cut = cut_for(name, own, zero, columns, rows, inputs, wgmma)
         assert rows % cut.rows == 0, (name, cut)
-        assert cut.depth == 0 or cut.warps <= inputs // 128
+        if cut.stages:
+            assert wgmma
+            assert cut.split * 2 <= inputs // 128, (name, cut)
+        else:
+            assert cut.split == 1 and cut.warps <= inputs // 128
 
 
 @pytest.mark.parametrize(

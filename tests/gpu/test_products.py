@@ -25,10 +25,11 @@ SHAPES = {
 def test_products(kind: str, size: str) -> None:
     from qwen_webui.engines.decode.cuda.check import _multiply, multiply
     from qwen_webui.engines.decode.cuda.compiling import compile_all
+    from qwen_webui.engines.decode.cuda.tiles import Card
     from qwen_webui.engines.decode.cuda.weights import product
 
     dtype = torch.bfloat16 if kind == "bfloat16" else torch.float16
-    pdl = torch.cuda.get_device_capability() >= (9, 0)
+    card = Card.here()
     linears = {name: random_linear(kind, *shape) for name, shape in SHAPES[size].items()}
     products = {name: product(linear, dtype) for name, linear in linears.items()}
 
@@ -36,7 +37,7 @@ def test_products(kind: str, size: str) -> None:
         return torch.randn(count, inputs, device="cuda").to(dtype)
 
     compile_all(
-        partial(_multiply, name, x(count, own.inputs), own, pdl)
+        partial(_multiply, name, x(count, own.inputs), own, card)
         for name, own in products.items()
         for count in COUNTS
     )
@@ -46,7 +47,7 @@ def test_products(kind: str, size: str) -> None:
         dense = linear.double() if isinstance(linear, Tensor) else linear.dense()
         for count in COUNTS:
             inputs = x(count, own.inputs)
-            found = multiply(name, inputs, own, pdl)
+            found = multiply(name, inputs, own, card)
             worst = max(worst, distance(found, inputs.double() @ dense.T))
     print(f"{kind} {size}: worst relative error {worst:.1e}")
     assert worst < 2e-5

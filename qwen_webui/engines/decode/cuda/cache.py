@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from qwen_webui.engines.decode.cuda.packing import ROWS
+from qwen_webui.engines.decode.cuda.tiles import COLUMNS, Card, Launch
 from qwen_webui.engines.decode.cuda.weights import Weights
 
 PAGE = 64
@@ -56,9 +57,9 @@ def page_bytes(weights: Weights) -> int:
 class Buffers:
     """What a step reads, and what its kernels hand on to each other."""
 
-    def __init__(self, weights: Weights, width: int, pdl: bool) -> None:
+    def __init__(self, weights: Weights, width: int, card: Card) -> None:
         shape, device, dtype = weights.shape, weights.table.device, weights.dtype
-        self.pdl = pdl
+        self.card = card
 
         def half(size: int) -> Tensor:
             return torch.zeros(MOST, size, dtype=dtype, device=device)
@@ -78,20 +79,28 @@ class Buffers:
         self.h, self.x = half(shape.hidden), half(shape.hidden)
         self.q, self.attended = half(shape.heads * shape.head), half(shape.heads * shape.head)
         self.mlp = half(shape.intermediate)
-        self.span = power_of_two(shape.hidden // ROWS)
-        self.partial = single(MOST, self.span), single(MOST, self.span)
+        span = power_of_two(shape.hidden // ROWS)
+        self.partial = single(MOST, span), single(MOST, span)
         self.scale = single(MOST), single(MOST)
         shares = max(self.shares(1 << power) << power for power in range(MOST.bit_length()))
         self.share_sum = single(shares, shape.kv_heads, 16, shape.head)
         self.share_top = single(shares, shape.kv_heads, 16)
         self.share_weight = single(shares, shape.kv_heads, 16)
         self.arrived = whole(MOST, shape.kv_heads)
+        launches = [
+            Launch.of(name, product, columns, card)
+            for name, product in (*weights.layers[0].products, ("head", weights.head))
+            for columns in COLUMNS
+        ]
+        self.product_shares = single(max(launch.shares for launch in launches))
+        self.programs_arrived = whole(max(launch.grid[0] for launch in launches))
         programs = weights.head.rows // ROWS
         self.best, self.best_row = single(MOST, programs), whole(MOST, programs)
 
     @staticmethod
     def shares(count: int) -> int:
-        """Into how many parts each of `count` rows' attention is cut."""
+        """Into how many parts each of `count` rows' attention is cut: about one program a
+        multiprocessor in all."""
         return max(LEAST_SHARES, SHARES >> (count - 1).bit_length())
 
     def spare(self, row: int) -> None:

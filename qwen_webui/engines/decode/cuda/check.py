@@ -14,7 +14,7 @@ from torch import Tensor
 
 from qwen_webui.engines.decode.cuda.kernels.linear import plain_kernel
 from qwen_webui.engines.decode.cuda.step import DecodeStep, Start, launched
-from qwen_webui.engines.decode.cuda.tiles import cut_for
+from qwen_webui.engines.decode.cuda.tiles import Card, Launch
 from qwen_webui.engines.decode.cuda.weights import Product, Weights, fused
 from qwen_webui.engines.decode.layouts import Linear, Plain
 from qwen_webui.engines.decode.source import Source
@@ -30,55 +30,57 @@ class WrongResult(Exception):
     """A kernel that was built but computes something else; the text says which."""
 
 
-def kernels(weights: Weights, pdl: bool) -> list[Callable[[Start], object]]:
+def kernels(weights: Weights, card: Card) -> list[Callable[[Start], object]]:
     """What `check` will start, to be compiled before."""
     named = (*weights.layers[0].products, ("head", weights.head))
     device, dtype = weights.table.device, weights.dtype
     return [
         partial(
             _multiply, name, torch.zeros(COLUMNS, product.inputs, dtype=dtype, device=device),
-            product, pdl,
+            product, card,
         )
         for name, product in named
     ]  # fmt: skip
 
 
-def check(source: Source, weights: Weights, step: DecodeStep, pdl: bool) -> None:
+def check(source: Source, weights: Weights, step: DecodeStep, card: Card) -> None:
     """Raises WrongResult. Uses the first layer, and the spare row of the cache."""
     own = weights.layers[0]
     linears = dict(fused(weights.shape, source.layer(0)))
     for name, product in own.products:
-        _require_right(name, product, linears[name], weights.dtype, pdl)
-    _require_right("head", weights.head, weights.head.scales, weights.dtype, pdl)
+        _require_right(name, product, linears[name], weights.dtype, card)
+    _require_right("head", weights.head, weights.head.scales, weights.dtype, card)
     step.run()
     if not bool(torch.isfinite(step.logits[: step.count]).all()):
         raise WrongResult("the logits are not numbers")
 
 
-def multiply(name: str, x: Tensor, product: Product, pdl: bool) -> Tensor:
+def multiply(name: str, x: Tensor, product: Product, card: Card) -> Tensor:
     """x [1, or 8 and more columns, inputs] times the product, float32, cut as in a step."""
-    return _multiply(name, x, product, pdl, launched)
+    return _multiply(name, x, product, card, launched)
 
 
-def _multiply(name: str, x: Tensor, product: Product, pdl: bool, start: Start) -> Tensor:
+def _multiply(name: str, x: Tensor, product: Product, card: Card, start: Start) -> Tensor:
     count, inputs = x.shape
     columns = max(COLUMNS, count)
-    cut = cut_for(name, product.bits, product.zero, columns, product.rows, inputs)
+    launch = Launch.of(name, product, columns, card)
+    # A product may read more columns than are asked for.
+    x = torch.cat([x, x.new_zeros(launch.options["COLUMNS"] - count, inputs)])
     out = torch.full((count, product.rows), torch.nan, device=x.device)
+    shares = torch.empty(launch.shares, device=x.device)
+    arrived = torch.zeros(launch.grid[0], dtype=torch.int32, device=x.device)
     start(
-        plain_kernel, (product.rows // cut.rows,), x, 0 if count == 1 else inputs, product.words,
-        product.scales, out, product.rows, count, INPUTS=inputs, BITS=product.bits,
-        ZERO=product.zero, TILES=cut.tiles, WARPS=cut.warps, COLUMNS=columns, DEPTH=cut.depth,
-        PDL=pdl, num_warps=cut.warps, num_stages=1, launch_pdl=pdl,
+        plain_kernel, launch.grid, x, 0 if count == 1 else inputs, product.words, product.scales,
+        shares, arrived, out, product.rows, count, **launch.options,
     )  # fmt: skip
     return out
 
 
 def _require_right(
-    name: str, product: Product, linear: Linear, dtype: torch.dtype, pdl: bool
+    name: str, product: Product, linear: Linear, dtype: torch.dtype, card: Card
 ) -> None:
     x = torch.randn(COLUMNS, product.inputs, device=product.words.device).to(dtype)
-    found = multiply(name, x, product, pdl)
+    found = multiply(name, x, product, card)
     edges = [*range(EDGE), *range(product.rows - EDGE, product.rows)]
     wanted = x.double() @ _dense(linear, edges, dtype).T
     error = float((found[:, edges].double() - wanted).norm() / wanted.norm())

@@ -16,10 +16,13 @@ from qwen_webui.engines.decode.cuda.compiling import compile_all
 from qwen_webui.engines.decode.cuda.host import PinnedCopy, copy_bytes
 from qwen_webui.engines.decode.cuda.prefill import Prefill
 from qwen_webui.engines.decode.cuda.step import DecodeStep, Start
+from qwen_webui.engines.decode.cuda.tiles import Card
 from qwen_webui.engines.decode.cuda.weights import Weights
 from qwen_webui.engines.decode.host_cache import Stop
 
 SIZES = (1, 2, 4, 8, 16, 32)
+# Tokens of a prompt that steps compute sooner than Prefill does, of packed weights.
+FEW = 96
 # Copies to the card that may be on their way before a place is written again.
 PLACES = 4
 
@@ -31,7 +34,7 @@ class CudaComputer:
     rows = MOST
     asynchronous = True
 
-    def __init__(self, weights: Weights, cache: Cache, pdl: bool, piece: int) -> None:
+    def __init__(self, weights: Weights, cache: Cache, card: Card, piece: int) -> None:
         self.piece = piece
         shape, device = weights.shape, weights.table.device
         self.device, self.vocabulary, self.pages = device, shape.vocabulary, cache.pages
@@ -40,14 +43,16 @@ class CudaComputer:
         bits = weights.layers[0].qkv.bits
         self.kernel = f"Triton {'dense' if bits == 16 else f'{bits}-bit'}"
         self.weights, self._cache = weights, cache
-        self.buffers = Buffers(weights, cache.table.shape[1], pdl)
+        self.buffers = Buffers(weights, cache.table.shape[1], card)
         logits = torch.zeros(2, MOST, shape.vocabulary, device=device)
         self._steps = {
             size: DecodeStep(weights, cache, self.buffers, logits[0], size) for size in SIZES
         }
         # Its logits stay through decodes, and theirs through it.
-        self._prompt = DecodeStep(weights, cache, self.buffers, logits[1], MOST)
-        self._prefill = Prefill(weights, cache)
+        self._prompt = DecodeStep(weights, cache, self.buffers, logits[1], MOST, apart=False)
+        self._prefill = Prefill(weights, cache, card)
+        # Prefill reads weights in 16 bits; a few steps read packed ones sooner.
+        self._few = MOST if bits == 16 else FEW
         self._host = torch.zeros(PLACES, 2, MOST, dtype=torch.int32, pin_memory=True)
         self._copied = [torch.cuda.Event() for _ in range(PLACES)]
         self._place = 0
@@ -69,16 +74,18 @@ class CudaComputer:
     def prefill(
         self, row: int, token_ids: Sequence[int], start: int, every: bool = False
     ) -> Tensor:
-        """A few tokens by a step with a column for each, more by Prefill."""
+        """A few tokens by steps with a column for each, more by Prefill."""
         count = len(token_ids)
         assert 0 < count <= self.piece, "a piece has tokens, and no more than it may"
         tokens = torch.tensor(token_ids).to(self.device, non_blocking=True)
-        if count > MOST:
+        if count > (MOST if every else self._few):
             return self._prefill.run(tokens, self._cache.table[row], start, every)
-        self._upload([row] * count, range(start, start + count), MOST)
-        self.buffers.tokens[:count].copy_(tokens)
-        self._prompt.run()
-        return self._prompt.logits[:count] if every else self._prompt.logits[count - 1]
+        for part in tokens.split(MOST):
+            self._upload([row] * len(part), range(start, start + len(part)), MOST)
+            self.buffers.tokens[: len(part)].copy_(part)
+            self._prompt.run()
+            start += len(part)
+        return self._prompt.logits[:count] if every else self._prompt.logits[len(part) - 1]
 
     def decode(self, rows: Sequence[int], tokens: Tensor, positions: Sequence[int]) -> Tensor:
         """The smallest graph that holds the rows; columns left over compute on the spare row."""

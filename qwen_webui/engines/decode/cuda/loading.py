@@ -16,6 +16,7 @@ from transformers import PretrainedConfig
 from qwen_webui.engines.decode.computer import Computer
 from qwen_webui.engines.decode.cuda.cache import MOST, PAGE, Cache, page_bytes
 from qwen_webui.engines.decode.cuda.host import PinnedCopy, restored
+from qwen_webui.engines.decode.cuda.tiles import Card
 from qwen_webui.engines.decode.cuda.weights import Weights, read
 from qwen_webui.engines.decode.host_cache import Copy
 from qwen_webui.engines.decode.source import NotForThisPath, Source, rotation
@@ -25,9 +26,9 @@ from qwen_webui.types import Dtype, LoadPlan
 if TYPE_CHECKING:
     from qwen_webui.engines.decode.cuda.computer import CudaComputer
 
-# Tensor cores that multiply bfloat16 and copies that run ahead; launches that overlap.
-AMPERE, HOPPER = (8, 0), (9, 0)
-# What a piece of a prompt takes beside the cache: 0.55 GB at 7B, and keys gathered from pages.
+# Tensor cores that multiply bfloat16 and copies that run ahead.
+AMPERE = (8, 0)
+# What a piece of a prompt takes beside the cache: 0.8 GB at 7B.
 RESERVED = 1 << 30
 # Of what is left then. The rest of the card is other people's.
 SHARE = 0.5
@@ -69,12 +70,12 @@ def assemble(
     cos, sin = rotation(config, max_context)
     half = weights.shape.head // 2
     cache = Cache(weights, pages_for(weights, max_context), MOST, cos[:, :half], sin[:, :half])
-    pdl = torch.cuda.get_device_capability() >= HOPPER
+    card = Card.here()
     piece = PIECE if room() >= 2 * RESERVED else SMALL_PIECE
-    computer = CudaComputer(weights, cache, pdl, piece)
-    first = computer.get_ready(check.kernels(weights, pdl) if source else ())
+    computer = CudaComputer(weights, cache, card, piece)
+    first = computer.get_ready(check.kernels(weights, card) if source else ())
     if source is not None:
-        check.check(source, weights, first, pdl)
+        check.check(source, weights, first, card)
     return computer
 
 

@@ -1,10 +1,12 @@
 """Many tokens of one sequence at once: fills its pages and computes logits.
 
-The library's own 16-bit products and flash attention; a few tokens go through a decode step
-instead, a column each.
+The library's own 16-bit products, and kernels for what is between them; a few tokens go through a
+decode step instead, a column each.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -16,24 +18,25 @@ from qwen_webui.engines.decode.cuda.kernels.prefill import (
     spread_kernel,
     swiglu_rows_kernel,
 )
+from qwen_webui.engines.decode.cuda.kernels.prefill_attention import prefill_attention_kernel
 from qwen_webui.engines.decode.cuda.step import Start, launched
+from qwen_webui.engines.decode.cuda.tiles import Card
 from qwen_webui.engines.decode.cuda.weights import Product, Weights
 
 WARPS = 4
 BLOCK = 1024
+# Tokens of a program of attention: larger ones, with two warp groups, were slower.
+ATTENDED = 64
 
 
 class Prefill:
-    """One scratch tensor serves all packed products, two the keys and values of any layer: a
-    tensor for each length would leave torch with memory that fits no other."""
+    """One scratch tensor serves all packed products."""
 
-    def __init__(self, weights: Weights, cache: Cache) -> None:
-        self._w, self._cache = weights, cache
+    def __init__(self, weights: Weights, cache: Cache, card: Card) -> None:
+        self._w, self._cache, self._card = weights, cache, card
         packed = [p for _, p in weights.layers[0].products if p.bits < 16]
         size = max((p.rows * p.inputs for p in packed), default=0)
         self._scratch = torch.empty(size, dtype=torch.float16, device=weights.table.device)
-        shape, width = weights.shape, cache.table.shape[1]
-        self._before = cache.k.new_empty(2, shape.kv_heads, width, PAGE, shape.head)
 
     def run(self, tokens: Tensor, pages: Tensor, first: int, every: bool) -> Tensor:
         """tokens [n] at positions from `first` on, which lie in `pages`: float32 logits of the
@@ -43,9 +46,9 @@ class Prefill:
         for index, layer in enumerate(w.layers):
             x = F.rms_norm(h, (shape.hidden,), layer.input_gain, shape.eps)
             x = self._attend(index, self._times(x, layer.qkv), layer.bias, pages, first)
-            h += self._times(x, layer.o)
+            self._add(h, x, layer.o)
             x = F.rms_norm(h, (shape.hidden,), layer.post_gain, shape.eps)
-            h += self._times(self._active(self._times(x, layer.gate_up)), layer.down)
+            self._add(h, self._active(self._times(x, layer.gate_up)), layer.down)
         x = F.rms_norm(h if every else h[-1:], (shape.hidden,), w.gain, shape.eps)
         logits = torch.mm(x, w.head.scales.T, out_dtype=torch.float32)
         return logits if every else logits[0]
@@ -60,6 +63,8 @@ class Prefill:
         empty = self._w.table.new_empty
         self._rotate(start, 0, empty(1, wide), layer.bias, self._cache.table[0], 0,
                      empty(1, shape.heads, shape.head))  # fmt: skip
+        q = empty(1, shape.heads, shape.head)
+        self._to_cache(start, 0, q, self._cache.table[0], 0, q)
         both, one = empty(1, 2 * shape.intermediate), empty(1, shape.intermediate)
         start(swiglu_rows_kernel, (1, 1), both, one, SIZE=shape.intermediate, BLOCK=BLOCK)
 
@@ -71,12 +76,17 @@ class Prefill:
         return out
 
     def _times(self, x: Tensor, product: Product) -> Tensor:
-        if product.bits == 16:
-            return x @ product.scales.T
-        return x @ self._spread(launched, product).T
+        return x @ self._dense(product).T
+
+    def _add(self, h: Tensor, x: Tensor, product: Product) -> None:
+        """To h, without a pass over memory of its own."""
+        torch.addmm(h, x, self._dense(product).T, out=h)
+
+    def _dense(self, product: Product) -> Tensor:
+        """The product's weights in 16 bits, until the next are asked for."""
+        return product.scales if product.bits == 16 else self._spread(launched, product)
 
     def _spread(self, start: Start, product: Product) -> Tensor:
-        """The product's weights in 16 bits, until the next is spread."""
         dense = self._scratch[: product.rows * product.inputs].view(product.rows, product.inputs)
         start(
             spread_kernel, (product.rows // 16, -(-product.inputs // (128 * WARPS))),
@@ -98,50 +108,22 @@ class Prefill:
         )  # fmt: skip
 
     def _attend(self, index: int, qkv: Tensor, bias: Tensor, pages: Tensor, first: int) -> Tensor:
-        """Of the piece to itself, and to what is in the cache before it."""
-        shape, cache, count = self._w.shape, self._cache, len(qkv)
+        """To all that is in the cache, the piece's own keys and values among it."""
+        shape, count = self._w.shape, len(qkv)
         q = qkv.new_empty(count, shape.heads, shape.head)
         self._rotate(launched, index, qkv, bias, pages, first, q)
-        since = first // PAGE
-        used = pages[since : -(-(first + count) // PAGE)]
-        own = slice(first - since * PAGE, first - since * PAGE + count)
-        k, v = (_kept(kept, used)[:, own] for kept in (cache.k[index], cache.v[index]))
-        sharing = shape.heads // shape.kv_heads
-        found, weight = _flash(
-            q.transpose(0, 1), *(x.repeat_interleave(sharing, 0) for x in (k, v)), causal=True
-        )
-        if first:
-            used = pages[: -(-first // PAGE)]
-            k, v = (
-                _kept(kept, used, place)[:, :first]
-                for kept, place in zip((cache.k[index], cache.v[index]), self._before, strict=True)
-            )
-            # All heads that share keys ask at once: nothing here depends on who comes when.
-            asked = q.view(count, shape.kv_heads, sharing, shape.head).permute(1, 2, 0, 3)
-            before, before_weight = _flash(
-                asked.reshape(shape.kv_heads, sharing * count, shape.head), k, v, causal=False
-            )
-            share = torch.sigmoid(weight - before_weight.view_as(weight))[..., None].to(q.dtype)
-            found = torch.lerp(before.view_as(found), found, share)
-        return found.transpose(0, 1).reshape(count, -1)
+        out = torch.empty_like(q)
+        self._to_cache(launched, index, q, pages, first, out)
+        return out.view(count, -1)
 
-
-def _kept(cache: Tensor, pages: Tensor, place: Tensor | None = None) -> Tensor:
-    """Of one layer's keys or values, [pages, KV heads, PAGE, head], those of a sequence:
-    [KV heads, tokens, head]; in `place` [KV heads, most pages, PAGE, head] if there is one."""
-    by_head = cache.transpose(0, 1)
-    if place is None:
-        return by_head[:, pages].flatten(1, 2)
-    place = place[:, : len(pages)]
-    torch.index_select(by_head, 1, pages, out=place)
-    return place.flatten(1, 2)
-
-
-def _flash(q: Tensor, k: Tensor, v: Tensor, *, causal: bool) -> tuple[Tensor, Tensor]:
-    """Attention [heads, tokens, head] and the logarithm of its weights' sum, float32 [heads,
-    tokens]. One kernel for every length: torch's own choice is sometimes a library that plans
-    anew, for most of a second, whenever a length is new to it."""
-    found, weight, *_ = torch.ops.aten._scaled_dot_product_flash_attention(
-        q[None], k[None], v[None], 0.0, causal, False
-    )
-    return found[0], weight[0]
+    def _to_cache(
+        self, start: Start, index: int, q: Tensor, pages: Tensor, first: int, out: Tensor
+    ) -> None:
+        shape, cache = self._w.shape, self._cache
+        start(
+            prefill_attention_kernel, (-(-len(q) // ATTENDED), shape.heads), q, cache.k[index],
+            cache.v[index], pages, out, first, len(q), math.log2(math.e) / math.sqrt(shape.head),
+            HEADS=shape.heads, KV_HEADS=shape.kv_heads, HEAD=shape.head, PAGE=PAGE, BLOCK=ATTENDED,
+            # Cards before Hopper have no room for a third stage.
+            STAGES=3 if self._card.wgmma else 2, num_warps=4,
+        )  # fmt: skip

@@ -24,7 +24,7 @@ from qwen_webui.engines.decode.cuda.kernels.fused import (
     residual_kernel,
     swiglu_kernel,
 )
-from qwen_webui.engines.decode.cuda.tiles import Cut, cut_for
+from qwen_webui.engines.decode.cuda.tiles import COLUMNS, Launch
 from qwen_webui.engines.decode.cuda.weights import Layer, Product, Weights
 
 # Starts a kernel, or does something else with it (compiling.py): kernel, grid, arguments, options.
@@ -42,14 +42,20 @@ class DecodeStep:
     """`count` rows at once: logits, and the likeliest token of each, to the buffers."""
 
     def __init__(
-        self, weights: Weights, cache: Cache, buffers: Buffers, logits: Tensor, count: int
-    ) -> None:
+        self, weights: Weights, cache: Cache, buffers: Buffers, logits: Tensor, count: int,
+        apart: bool = True,
+    ) -> None:  # fmt: skip
+        """Without `apart` rows may be tokens of one sequence, each of which sees those before."""
         self._w, self._cache, self._b = weights, cache, buffers
-        self.count, self.logits = count, logits
-        self._columns = max(8, power_of_two(count))
+        self.count, self.logits, self._apart = count, logits, apart
+        self._columns = next(columns for columns in COLUMNS if columns >= count)
         self._shares = buffers.shares(count)
-        self._pdl = {"PDL": buffers.pdl, "launch_pdl": buffers.pdl}
-        self._programs = weights.head.rows // self._cut("head", weights.head).rows
+        self._pdl = {"PDL": buffers.card.pdl, "launch_pdl": buffers.card.pdl}
+        self._programs = self._launch("head", weights.head).grid[0]
+        first = weights.layers[0]
+        summing = self._launch("o", first.o).grid[0], self._launch("down", first.down).grid[0]
+        # Programs that sum up squares: those of the products that add to h.
+        self._span = power_of_two(max(summing))
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def capture(self) -> None:
@@ -102,38 +108,38 @@ class DecodeStep:
         start(
             embed_kernel, (self.count,), b.tokens, w.table, w.layers[0].input_gain, b.h, b.x,
             b.partial[0], b.partial[1], b.scale[1], HIDDEN=shape.hidden,
-            VOCABULARY=shape.vocabulary, SPAN=b.span, WIDE=power_of_two(shape.hidden),
-            EPS=shape.eps, num_warps=8, PDL=b.pdl, launch_pdl=False,
+            VOCABULARY=shape.vocabulary, SPAN=self._span, WIDE=power_of_two(shape.hidden),
+            EPS=shape.eps, num_warps=8, PDL=b.card.pdl, launch_pdl=False,
         )  # fmt: skip
 
     def _attend(self, start: Start, index: int, layer: Layer) -> None:
         """The first half of a decoder layer."""
         shape, cache, b = self._w.shape, self._cache, self._b
         sizes = {"HEADS": shape.heads, "KV_HEADS": shape.kv_heads, "HEAD": shape.head, "PAGE": PAGE}
-        grid, options = self._options("qkv", layer.qkv)
+        qkv = self._launch("qkv", layer.qkv)
         start(
-            qkv_kernel, grid, b.x, self._stride(shape.hidden), layer.qkv.words, layer.qkv.scales,
-            layer.bias, b.partial[0], b.scale[1], b.scale[0], b.positions, b.pages,
-            b.pages.shape[1], cache.cos, cache.sin, b.q, cache.k[index], cache.v[index],
-            self.count, SPAN=b.span, EPS=shape.eps, **sizes, **options,
+            qkv_kernel, qkv.grid, *self._of(layer.qkv, b.x), layer.bias, b.partial[0], b.scale[1],
+            b.scale[0], b.positions, b.pages, b.pages.shape[1], cache.cos, cache.sin, b.q,
+            cache.k[index], cache.v[index], self.count, SPAN=self._span, EPS=shape.eps, **sizes,
+            **qkv.options,
         )  # fmt: skip
         start(
             attention_kernel, (shape.kv_heads, self._shares, self.count), b.q, cache.k[index],
             cache.v[index], b.positions, b.pages, b.pages.shape[1], b.attended, b.share_sum,
             b.share_top, b.share_weight, b.arrived, math.log2(math.e) / math.sqrt(shape.head),
-            SHARES=self._shares, LEAST=1, AT_ONCE=SHARES_AT_ONCE, num_warps=ATTENTION_WARPS,
-            num_stages=1, **sizes, **self._pdl,
+            SHARES=self._shares, AT_ONCE=SHARES_AT_ONCE, EARLY=self._apart,
+            num_warps=ATTENTION_WARPS, num_stages=1, **sizes, **self._pdl,
         )  # fmt: skip
         self._add(start, "o", b.attended, layer.o, layer.post_gain, b.scale[0], b.partial[1])
 
     def _feed_forward(self, start: Start, layer: Layer, following: Tensor) -> None:
         """The second half; `following` is the gain of the norm after it."""
         shape, b = self._w.shape, self._b
-        grid, options = self._options("gate_up", layer.gate_up)
+        both = self._launch("gate_up", layer.gate_up)
         start(
-            swiglu_kernel, grid, b.x, self._stride(shape.hidden), layer.gate_up.words,
-            layer.gate_up.scales, b.partial[1], b.scale[0], b.scale[1], b.mlp, self.count,
-            ROWS=shape.intermediate, SPAN=b.span, EPS=shape.eps, **options,
+            swiglu_kernel, both.grid, *self._of(layer.gate_up, b.x), b.partial[1], b.scale[0],
+            b.scale[1], b.mlp, self.count, ROWS=shape.intermediate, SPAN=self._span, EPS=shape.eps,
+            **both.options,
         )  # fmt: skip
         self._add(start, "down", b.mlp, layer.down, following, b.scale[1], b.partial[0])
 
@@ -142,41 +148,32 @@ class DecodeStep:
         partial: Tensor,
     ) -> None:  # fmt: skip
         """A product whose result is added to h."""
-        grid, options = self._options(name, product)
+        launch = self._launch(name, product)
         start(
-            residual_kernel, grid, x, self._stride(product.inputs), product.words, product.scales,
-            self._b.h, gain, scale, self._b.x, partial, self.count, ROWS=product.rows,
-            SPAN=self._b.span, **options,
+            residual_kernel, launch.grid, *self._of(product, x), self._b.h, gain, scale, self._b.x,
+            partial, self.count, ROWS=product.rows, SPAN=self._span, **launch.options,
         )  # fmt: skip
 
     def _finish(self, start: Start) -> None:
         """Logits, and the likeliest tokens."""
         shape, head, b = self._w.shape, self._w.head, self._b
-        grid, options = self._options("head", head)
+        launch = self._launch("head", head)
         start(
-            head_kernel, grid, b.x, self._stride(shape.hidden), head.words, head.scales,
-            b.partial[0], b.scale[1], b.scale[0], self.logits, b.best, b.best_row, self.count,
-            ROWS=shape.vocabulary, PROGRAMS=self._programs, SPAN=b.span, EPS=shape.eps, **options,
+            head_kernel, launch.grid, *self._of(head, b.x), b.partial[0], b.scale[1], b.scale[0],
+            self.logits, b.best, b.best_row, self.count, ROWS=shape.vocabulary,
+            PROGRAMS=self._programs, SPAN=self._span, EPS=shape.eps, **launch.options,
         )  # fmt: skip
         start(
             greedy_kernel, (self.count,), b.best, b.best_row, b.likeliest, num_warps=8,
             PROGRAMS=self._programs, WIDE=power_of_two(self._programs), **self._pdl,
         )  # fmt: skip
 
-    def _cut(self, name: str, product: Product) -> Cut:
-        return cut_for(
-            name, product.bits, product.zero, self._columns, product.rows, product.inputs
-        )
+    def _launch(self, name: str, product: Product) -> Launch:
+        return Launch.of(name, product, self._columns, self._b.card)
 
-    def _options(self, name: str, product: Product) -> tuple[tuple[int], dict[str, Any]]:
-        cut = self._cut(name, product)
-        options = {
-            "INPUTS": product.inputs, "BITS": product.bits, "ZERO": product.zero,
-            "TILES": cut.tiles, "WARPS": cut.warps, "COLUMNS": self._columns, "DEPTH": cut.depth,
-            "num_warps": cut.warps, "num_stages": 1, **self._pdl,
-        }  # fmt: skip
-        return (product.rows // cut.rows,), options
-
-    def _stride(self, size: int) -> int:
-        """Between columns of an input: a single one fills all."""
-        return 0 if self.count == 1 else size
+    def _of(self, product: Product, x: Tensor) -> tuple[object, ...]:
+        """What every product is given first. The columns of x lie one input after another; a
+        single one fills all columns."""
+        stride = 0 if self.count == 1 else product.inputs
+        b = self._b
+        return x, stride, product.words, product.scales, b.product_shares, b.programs_arrived

@@ -15,6 +15,7 @@ import triton.language as tl
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from qwen_webui.engines.decode.cuda.kernels.linear import begin, product
+from qwen_webui.engines.decode.cuda.kernels.wide import collect, hand_in
 
 # The input of a product is kept this much smaller, so that a residual stream that grows by orders
 # of magnitude in one layer still fits float16; what it costs at the small end is below rounding.
@@ -84,28 +85,37 @@ def embed_kernel(
 
 @triton.jit
 def qkv_kernel(
-        x, stride, weights, scales, bias, partial, scale, rstd_out, positions, pages, page_stride,
-        cos, sin, q, k_cache, v_cache, count, INPUTS: tl.constexpr, HEADS: tl.constexpr, KV_HEADS:
-        tl.constexpr, HEAD: tl.constexpr, PAGE: tl.constexpr, SPAN: tl.constexpr, EPS: tl.constexpr,
-        BITS: tl.constexpr, ZERO: tl.constexpr, TILES: tl.constexpr, WARPS: tl.constexpr, COLUMNS:
-        tl.constexpr, DEPTH: tl.constexpr, PDL: tl.constexpr
+        x, stride, weights, scales, shares, arrived, bias, partial, scale, rstd_out, positions,
+        pages, page_stride, cos, sin, q, k_cache, v_cache, count, INPUTS: tl.constexpr, HEADS:
+        tl.constexpr, KV_HEADS: tl.constexpr, HEAD: tl.constexpr, PAGE: tl.constexpr, SPAN:
+        tl.constexpr, EPS: tl.constexpr, BITS: tl.constexpr, ZERO: tl.constexpr, TILES:
+        tl.constexpr, WARPS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, SPLIT:
+        tl.constexpr, STAGES: tl.constexpr, PDL: tl.constexpr
 ):
     """Norm, QKV with bias, rotation; q to its buffer, k and v to their page of the cache.
 
     Each tile of 16 rows holds rows d..d+7 and d+HEAD/2.. of one head.
     """
-    OWN: tl.constexpr = TILES * WARPS if DEPTH == 0 else TILES
-    tile = tl.program_id(0) * OWN
-    begun = begin(weights, scales, tile, INPUTS, BITS, TILES, WARPS, DEPTH, PDL)
-    squares, previous = _norm_inputs(partial, scale, count, SPAN, COLUMNS)
+    tile = tl.program_id(0) * TILES
+    begun = begin(weights, scales, tile, INPUTS, BITS, TILES, WARPS, DEPTH, SPLIT, STAGES, PDL)
+    if STAGES == 0:
+        squares, previous = _norm_inputs(partial, scale, count, SPAN, COLUMNS)
     sums = product(
-        begun, x, stride, weights, scales, tile, INPUTS, BITS, ZERO, TILES, WARPS, COLUMNS, DEPTH
+            begun, x, stride, weights, scales, tile, INPUTS, BITS, ZERO, TILES, WARPS, COLUMNS,
+            DEPTH, SPLIT, STAGES
     )
+    if SPLIT > 1:
+        if not hand_in(sums, shares, arrived, TILES, COLUMNS, SPLIT):
+            return
+        sums = collect(shares, arrived, TILES, COLUMNS, SPLIT)
+    if STAGES:
+        # Held through the product, they would take the registers of other programs.
+        squares, previous = _norm_inputs(partial, scale, count, SPAN, COLUMNS)
     factor = _norm_factor(squares, previous, rstd_out, count, INPUTS, COLUMNS, EPS)
-    low, high = _halves_of_tile(sums * factor[None, :], OWN, COLUMNS)
+    low, high = _halves_of_tile(sums * factor[None, :], TILES, COLUMNS)
     PER: tl.constexpr = HEAD // 16
     HALF: tl.constexpr = HEAD // 2
-    row = tl.arange(0, OWN * 8)
+    row = tl.arange(0, TILES * 8)
     of = tile + row // 8
     head = of // PER
     d = of % PER * 8 + row % 8
@@ -141,19 +151,23 @@ def qkv_kernel(
 
 @triton.jit
 def residual_kernel(
-        x, stride, weights, scales, h, gain, scale, x_out, partial, count, ROWS: tl.constexpr, SPAN:
-        tl.constexpr, INPUTS: tl.constexpr, BITS: tl.constexpr, ZERO: tl.constexpr, TILES:
-        tl.constexpr, WARPS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PDL:
-        tl.constexpr
+        x, stride, weights, scales, shares, arrived, h, gain, scale, x_out, partial, count, ROWS:
+        tl.constexpr, SPAN: tl.constexpr, INPUTS: tl.constexpr, BITS: tl.constexpr, ZERO:
+        tl.constexpr, TILES: tl.constexpr, WARPS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH:
+        tl.constexpr, SPLIT: tl.constexpr, STAGES: tl.constexpr, PDL: tl.constexpr
 ):
     """h += the product; the input of the next norm's product and its sums of squares."""
-    OWN: tl.constexpr = TILES * WARPS if DEPTH == 0 else TILES
-    tile = tl.program_id(0) * OWN
-    begun = begin(weights, scales, tile, INPUTS, BITS, TILES, WARPS, DEPTH, PDL)
+    tile = tl.program_id(0) * TILES
+    begun = begin(weights, scales, tile, INPUTS, BITS, TILES, WARPS, DEPTH, SPLIT, STAGES, PDL)
     sums = product(
-        begun, x, stride, weights, scales, tile, INPUTS, BITS, ZERO, TILES, WARPS, COLUMNS, DEPTH
+            begun, x, stride, weights, scales, tile, INPUTS, BITS, ZERO, TILES, WARPS, COLUMNS,
+            DEPTH, SPLIT, STAGES
     )
-    row = tile * 16 + tl.arange(0, OWN * 16)
+    if SPLIT > 1:
+        if not hand_in(sums, shares, arrived, TILES, COLUMNS, SPLIT):
+            return
+        sums = collect(shares, arrived, TILES, COLUMNS, SPLIT)
+    row = tile * 16 + tl.arange(0, TILES * 16)
     column = tl.arange(0, COLUMNS)
     live = (column < count)[None, :]
     place = column[None, :] * ROWS + row[:, None]
@@ -172,49 +186,67 @@ def residual_kernel(
 
 @triton.jit
 def swiglu_kernel(
-        x, stride, weights, scales, partial, scale, rstd_out, out, count, ROWS: tl.constexpr, SPAN:
-        tl.constexpr, EPS: tl.constexpr, INPUTS: tl.constexpr, BITS: tl.constexpr, ZERO:
-        tl.constexpr, TILES: tl.constexpr, WARPS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH:
-        tl.constexpr, PDL: tl.constexpr
+        x, stride, weights, scales, shares, arrived, partial, scale, rstd_out, out, count, ROWS:
+        tl.constexpr, SPAN: tl.constexpr, EPS: tl.constexpr, INPUTS: tl.constexpr, BITS:
+        tl.constexpr, ZERO: tl.constexpr, TILES: tl.constexpr, WARPS: tl.constexpr, COLUMNS:
+        tl.constexpr, DEPTH: tl.constexpr, SPLIT: tl.constexpr, STAGES: tl.constexpr, PDL:
+        tl.constexpr
 ):
     """Norm, gate and up, SwiGLU: out[column, ROWS]. A tile holds 8 rows of each."""
-    OWN: tl.constexpr = TILES * WARPS if DEPTH == 0 else TILES
-    tile = tl.program_id(0) * OWN
-    begun = begin(weights, scales, tile, INPUTS, BITS, TILES, WARPS, DEPTH, PDL)
-    squares, previous = _norm_inputs(partial, scale, count, SPAN, COLUMNS)
+    tile = tl.program_id(0) * TILES
+    begun = begin(weights, scales, tile, INPUTS, BITS, TILES, WARPS, DEPTH, SPLIT, STAGES, PDL)
+    if STAGES == 0:
+        squares, previous = _norm_inputs(partial, scale, count, SPAN, COLUMNS)
     sums = product(
-        begun, x, stride, weights, scales, tile, INPUTS, BITS, ZERO, TILES, WARPS, COLUMNS, DEPTH
+            begun, x, stride, weights, scales, tile, INPUTS, BITS, ZERO, TILES, WARPS, COLUMNS,
+            DEPTH, SPLIT, STAGES
     )
+    if SPLIT > 1:
+        if not hand_in(sums, shares, arrived, TILES, COLUMNS, SPLIT):
+            return
+        sums = collect(shares, arrived, TILES, COLUMNS, SPLIT)
+    if STAGES:
+        # Held through the product, they would take the registers of other programs.
+        squares, previous = _norm_inputs(partial, scale, count, SPAN, COLUMNS)
     factor = _norm_factor(squares, previous, rstd_out, count, INPUTS, COLUMNS, EPS)
-    gate, up = _halves_of_tile(sums * factor[None, :], OWN, COLUMNS)
+    gate, up = _halves_of_tile(sums * factor[None, :], TILES, COLUMNS)
     KIND: tl.constexpr = out.dtype.element_ty
     gate = gate.to(KIND).to(tl.float32)
     active = (gate / (1.0 + tl.exp(-gate))).to(KIND).to(tl.float32)
     result = (active * up.to(KIND).to(tl.float32)).to(KIND)
-    row = tile * 8 + tl.arange(0, OWN * 8)
+    row = tile * 8 + tl.arange(0, TILES * 8)
     column = tl.arange(0, COLUMNS)
     tl.store(out + column[None, :] * ROWS + row[:, None], result, mask=(column < count)[None, :])
 
 
 @triton.jit
 def head_kernel(
-        x, stride, weights, scales, partial, scale, rstd_out, logits, best, best_row, count, ROWS:
-        tl.constexpr, PROGRAMS: tl.constexpr, SPAN: tl.constexpr, EPS: tl.constexpr, INPUTS:
-        tl.constexpr, BITS: tl.constexpr, ZERO: tl.constexpr, TILES: tl.constexpr, WARPS:
-        tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PDL: tl.constexpr
+        x, stride, weights, scales, shares, arrived, partial, scale, rstd_out, logits, best,
+        best_row, count, ROWS: tl.constexpr, PROGRAMS: tl.constexpr, SPAN: tl.constexpr, EPS:
+        tl.constexpr, INPUTS: tl.constexpr, BITS: tl.constexpr, ZERO: tl.constexpr, TILES:
+        tl.constexpr, WARPS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, SPLIT:
+        tl.constexpr, STAGES: tl.constexpr, PDL: tl.constexpr
 ):
     """Norm and language head: logits[column, ROWS] float32, and each program's best row. The best
     value is not a number where any of its logits is none."""
-    OWN: tl.constexpr = TILES * WARPS if DEPTH == 0 else TILES
-    tile = tl.program_id(0) * OWN
-    begun = begin(weights, scales, tile, INPUTS, BITS, TILES, WARPS, DEPTH, PDL)
-    squares, previous = _norm_inputs(partial, scale, count, SPAN, COLUMNS)
+    tile = tl.program_id(0) * TILES
+    begun = begin(weights, scales, tile, INPUTS, BITS, TILES, WARPS, DEPTH, SPLIT, STAGES, PDL)
+    if STAGES == 0:
+        squares, previous = _norm_inputs(partial, scale, count, SPAN, COLUMNS)
     sums = product(
-        begun, x, stride, weights, scales, tile, INPUTS, BITS, ZERO, TILES, WARPS, COLUMNS, DEPTH
+            begun, x, stride, weights, scales, tile, INPUTS, BITS, ZERO, TILES, WARPS, COLUMNS,
+            DEPTH, SPLIT, STAGES
     )
+    if SPLIT > 1:
+        if not hand_in(sums, shares, arrived, TILES, COLUMNS, SPLIT):
+            return
+        sums = collect(shares, arrived, TILES, COLUMNS, SPLIT)
+    if STAGES:
+        # Held through the product, they would take the registers of other programs.
+        squares, previous = _norm_inputs(partial, scale, count, SPAN, COLUMNS)
     factor = _norm_factor(squares, previous, rstd_out, count, INPUTS, COLUMNS, EPS)
     sums = sums * factor[None, :]
-    row = tile * 16 + tl.arange(0, OWN * 16)
+    row = tile * 16 + tl.arange(0, TILES * 16)
     column = tl.arange(0, COLUMNS)
     live = column < count
     place = logits + column.to(tl.int64)[None, :] * ROWS + row[:, None]
@@ -230,7 +262,7 @@ def head_kernel(
 
 @triton.jit
 def greedy_kernel(
-    best, best_row, likeliest, PROGRAMS: tl.constexpr, WIDE: tl.constexpr, PDL: tl.constexpr
+        best, best_row, likeliest, PROGRAMS: tl.constexpr, WIDE: tl.constexpr, PDL: tl.constexpr
 ):
     """likeliest[column] int64; -1 where any of its logits is not a number."""
     if PDL:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from qwen_webui.engines.decode.cuda.kernels.linear import load_scales, load_words
+from qwen_webui.engines.decode.cuda.kernels.loads import load_scales, load_words
 from qwen_webui.engines.decode.cuda.kernels.unpack import fragments
 
 
@@ -27,9 +27,9 @@ def spread_kernel(
     GROUPS: tl.constexpr = INPUTS // 128
     tile = tl.program_id(0)
     group = tl.program_id(1) * WARPS
-    words = load_words(weights, tile, group, GROUPS, BITS, 1, WARPS, False, True)
-    scale = load_scales(scales, tile, group, GROUPS, 1, WARPS, False, True)
-    halves = fragments(words, scale, BITS, ZERO, 1, WARPS, tl.float16)
+    words = load_words(weights, tile, group, GROUPS, GROUPS, BITS, 1, WARPS, False, True)
+    scale = load_scales(scales, tile, group, GROUPS, GROUPS, 1, WARPS, False, True)
+    halves = fragments(words, scale, BITS, ZERO, 1, WARPS, tl.float16, False)
     if ZERO:
         scale = (scale & 0xFFFF).to(tl.int16).to(tl.float16, bitcast=True)
     #             4 8 WARPS 1 2 -> WARPS, row, 1, t, 1, 1

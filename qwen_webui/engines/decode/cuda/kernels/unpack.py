@@ -165,12 +165,13 @@ def fragments(
     TILES: tl.constexpr,
     WARPS: tl.constexpr,
     DTYPE: tl.constexpr,
+    WGMMA: tl.constexpr,
 ):
     """Words of one group a warp to halves [WARPS, TILES * 16, 128].
 
-    The inputs stand in the order (jj, jl, t, r2, half), as the compiler spreads them over the
-    registers of a fragment: nothing has to move between lanes then. DTYPE is that of 16-bit
-    weights; packed ones become float16.
+    The inputs stand in the order (jj, jl, t, r2, half), or (jj, jl, r2, t, half) for WGMMA, as the
+    compiler spreads them over the registers of a fragment: nothing has to move between lanes then.
+    DTYPE is that of 16-bit weights; packed ones become float16.
     """
     if BITS == 4:
         if ZERO:
@@ -180,13 +181,19 @@ def fragments(
         #                      0      1     2   3  4  5   6    7   8    9
         #                      warp  tile  rep  g  t  r1 word  jl  r2 half
         fine = tl.reshape(halves, [WARPS, TILES, 2, 8, 4, 2, 2, 2, 2, 2])
-        order = tl.permute(fine, [0, 1, 5, 3, 2, 6, 7, 4, 8, 9])
+        if WGMMA:
+            order = tl.permute(fine, [0, 1, 5, 3, 2, 6, 7, 8, 4, 9])
+        else:
+            order = tl.permute(fine, [0, 1, 5, 3, 2, 6, 7, 4, 8, 9])
     elif BITS == 8:
         halves = _halves8(words)
         #                      0      1     2   3  4  5   6     7   8
         #                      warp  tile  rep  g  t  r1 word  r2 half
         fine = tl.reshape(halves, [WARPS, TILES, 4, 8, 4, 2, 2, 2, 2])
-        order = tl.permute(fine, [0, 1, 5, 3, 2, 6, 4, 7, 8])
+        if WGMMA:
+            order = tl.permute(fine, [0, 1, 5, 3, 2, 6, 7, 4, 8])
+        else:
+            order = tl.permute(fine, [0, 1, 5, 3, 2, 6, 4, 7, 8])
     else:
         halves = _halves16(words, DTYPE)
         #                          0   1      2     3   4   5  6   7   8

@@ -12,6 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from qwen_webui.engines.decode.sampling import Sampler
+
 
 class Computer(Protocol):
     """Rows are places in the batch, numbered from 0; each holds one sequence at a time."""
@@ -95,6 +97,10 @@ class Computer(Protocol):
     def likeliest(self, count: int) -> Tensor | None:
         """Of the last decode's first `count` rows, int64 on the device; -1 where logits are not
         numbers. Stays until the next decode. None where it is nobody's by-product."""
+        ...
+
+    def sampler(self) -> Sampler:
+        """What draws tokens from its logits; one for its whole life."""
         ...
 
     def done(self) -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import PretrainedConfig
 
 from qwen_webui.engines.decode.cpu_products import Dense, Product, product
+from qwen_webui.engines.decode.sampling import Sampler
 from qwen_webui.engines.decode.source import LayerTensors, Shape, Source, rotation
 from qwen_webui.types import Dtype, LoadPlan
 
@@ -127,6 +128,10 @@ class CpuComputer:
         )
         own = torch.stack([places[-1] for places in read])
         return self._logits(self._forward(tokens, Step(self._cos[at], self._sin[at], own, read)))
+
+    def sampler(self) -> Sampler:
+        """See computer.Computer."""
+        return Sampler(self.rows, self.vocabulary, self.device)
 
     def likeliest(self, count: int) -> None:
         """Nothing here finds them on the way."""

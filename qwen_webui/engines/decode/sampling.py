@@ -103,29 +103,28 @@ class Choice:
 
 
 class Draws:
-    """The tokens of one call of Sampler.draw: on the device at once, on the host when read."""
+    """The tokens of one call of Sampler.draw: on the device at once, on the host when read. -1
+    stands where the model computed no numbers. `logprobs` are values and tokens by place."""
 
-    def __init__(
-        self, tokens: Tensor, finite: Tensor, logprobs: dict[int, tuple[Tensor, Tensor]]
-    ) -> None:
+    def __init__(self, tokens: Tensor, logprobs: dict[int, tuple[Tensor, Tensor]]) -> None:
         self.tokens = tokens
-        self._logprobs = logprobs
-        self._there = torch.stack([tokens, finite.long()])
+        self._there = _on_its_way(tokens)
+        self._logprobs = {
+            place: (_on_its_way(values), _on_its_way(best))
+            for place, (values, best) in logprobs.items()
+        }
         self._event: torch.cuda.Event | None = None
-        if tokens.device.type == "cuda":
-            here = torch.empty_like(self._there, device="cpu", pin_memory=True)
-            here.copy_(self._there, non_blocking=True)
-            self._there, self._event = here, torch.cuda.Event()
+        if tokens.is_cuda:
+            self._event = torch.cuda.Event()
             self._event.record()
 
     def read(self) -> list[Choice]:
         """Waits for this draw, not for what was asked of the device after it."""
         if self._event is not None:
             self._event.synchronize()
-        tokens, finite = self._there.tolist()
         return [
-            Choice(token, bool(fine), self._told(place))
-            for place, (token, fine) in enumerate(zip(tokens, finite, strict=True))
+            Choice(max(token, 0), token >= 0, self._told(place))
+            for place, token in enumerate(self._there.tolist())
         ]
 
     def _told(self, place: int) -> Logprobs | None:
@@ -134,6 +133,13 @@ class Draws:
         values, tokens = self._logprobs[place]
         chosen, *best = values.tolist()
         return Logprobs(chosen, tokens.tolist(), best)
+
+
+def _on_its_way(tensor: Tensor) -> Tensor:
+    """Its copy on the host, which is there once the device has come so far."""
+    if not tensor.is_cuda:
+        return tensor
+    return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
 
 
 class Sampler:
@@ -176,14 +182,15 @@ class Sampler:
         self._said.index_put_((rows, tokens), ones, accumulate=True)
         for drawing in drawings:
             drawing.index += 1
-        return Draws(tokens, finite, _logprobs(logits, tokens, drawings))
+        told = logprobs_of(logits, tokens, drawings)
+        return Draws(tokens.masked_fill(~finite, -1), told)
 
     def take(self, likeliest: Tensor, drawings: list[Drawing]) -> Draws:
         """`likeliest` [rows], -1 where there are no numbers, for rows that are all plain: what
         they said is asked of nobody."""
         for drawing in drawings:
             drawing.index += 1
-        return Draws(likeliest.clamp_min(0), likeliest >= 0, {})
+        return Draws(likeliest, {})
 
     def _penalized(self, scores: Tensor, drawings: list[Drawing]) -> Tensor:
         """Repetition counts prompt and answer, presence and frequency the answer alone."""
@@ -227,7 +234,7 @@ class Sampler:
         return tokens
 
 
-def _logprobs(
+def logprobs_of(
     logits: Tensor, tokens: Tensor, drawings: list[Drawing]
 ) -> dict[int, tuple[Tensor, Tensor]]:
     """By place in the batch: values of the chosen and the best, and the best ones' tokens."""
@@ -236,7 +243,8 @@ def _logprobs(
         if drawing.logprobs is not None:
             values = torch.log_softmax(logits[place], -1)
             best = torch.topk(values, min(drawing.logprobs, len(values)))
-            told[place] = torch.cat([values[tokens[place, None]], best.values]), best.indices
+            chosen = values[tokens[place, None].clamp_min(0)]
+            told[place] = torch.cat([chosen, best.values]), best.indices
     return told
 
 

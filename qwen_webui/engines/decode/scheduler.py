@@ -22,7 +22,7 @@ from qwen_webui.engines.decode.computer import Computer
 from qwen_webui.engines.decode.line import Line
 from qwen_webui.engines.decode.pace import Pace
 from qwen_webui.engines.decode.pages import Pages
-from qwen_webui.engines.decode.sampling import Draws, Sampler
+from qwen_webui.engines.decode.sampling import Draws
 from qwen_webui.engines.decode.sequence import Ended, Entered, Said, Sequence, Verdict
 from qwen_webui.engines.decode.transfer import sent
 from qwen_webui.engines.failures import NOT_FINITE, is_out_of_memory
@@ -41,7 +41,7 @@ class Scheduler:
     def __init__(self, computer: Computer, before: Callable[[], None]) -> None:
         self.pages = Pages(computer.pages, computer.page_tokens)
         self._computer = computer
-        self._sampler = Sampler(computer.rows, computer.vocabulary, computer.device)
+        self._sampler = computer.sampler()
         self._tokens = torch.zeros(computer.rows, dtype=torch.int64, device=computer.device)
         self._pace = Pace(computer.piece)
         self._line = Line(self.pages, computer.rows)

@@ -15,6 +15,7 @@ from qwen_webui.engines.decode.cuda.cache import MOST, PAGE, Buffers, Cache
 from qwen_webui.engines.decode.cuda.compiling import compile_all
 from qwen_webui.engines.decode.cuda.host import PinnedCopy, copy_bytes
 from qwen_webui.engines.decode.cuda.prefill import Prefill
+from qwen_webui.engines.decode.cuda.sampler import CardSampler
 from qwen_webui.engines.decode.cuda.step import DecodeStep, Start
 from qwen_webui.engines.decode.cuda.tiles import Card
 from qwen_webui.engines.decode.cuda.weights import Weights
@@ -50,6 +51,7 @@ class CudaComputer:
         }
         # Its logits stay through decodes, and theirs through it.
         self._prompt = DecodeStep(weights, cache, self.buffers, logits[1], MOST, apart=False)
+        self._sampler = CardSampler(logits[0], self.buffers.rows)
         self._prefill = Prefill(weights, cache, card)
         # Prefill reads weights in 16 bits; a few steps read packed ones sooner.
         self._few = MOST if bits == 16 else FEW
@@ -59,12 +61,13 @@ class CudaComputer:
         self._computed = torch.cuda.Event()
 
     def get_ready(self, more: Sequence[Callable[[Start], object]] = ()) -> DecodeStep:
-        """Compile every kernel, those that `more` starts too, and record every graph. Returns
-        the step of one row."""
+        """Compile every kernel, those that `more` starts too, and record every graph: of the model
+        and of the sampler, one a batch size. Returns the step of one row."""
         handing_out = [step.compile for step in (*self._steps.values(), self._prompt)]
-        compile_all([*handing_out, self._prefill.compile, *more])
+        compile_all([*handing_out, self._prefill.compile, self._sampler.compile, *more])
         for step in (*self._steps.values(), self._prompt):
             step.capture()
+        self._sampler.capture(SIZES)
         return self._steps[1]
 
     def seat(self, row: int, pages: Sequence[int]) -> None:
@@ -102,6 +105,10 @@ class CudaComputer:
         Stays until the next decode or prefill."""
         return self.buffers.likeliest[:count]
 
+    def sampler(self) -> CardSampler:
+        """See computer.Computer."""
+        return self._sampler
+
     @property
     def copy_bytes(self) -> int:
         """See host_cache.Copyable."""
@@ -121,7 +128,16 @@ class CudaComputer:
         torch.cuda.synchronize(self.device)
         for step in (*self._steps.values(), self._prompt):
             step.release()
-        del self._steps, self._prompt, self._prefill, self._cache, self.buffers, self.weights
+        self._sampler.release()
+        del (
+            self._sampler,
+            self._steps,
+            self._prompt,
+            self._prefill,
+            self._cache,
+            self.buffers,
+            self.weights,
+        )
 
     def _upload(self, rows: Sequence[int], positions: Sequence[int], columns: int) -> None:
         """Rows and positions of `columns` in one copy that nobody waits for."""

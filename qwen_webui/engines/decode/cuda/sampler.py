@@ -1,0 +1,165 @@
+"""The sampler of a card: five kernels a draw (kernels/sampling.py), one CUDA graph a batch size.
+
+What a request asks stands on the card from the moment that it takes its row, so a step's draw needs
+nothing from the host. A graph draws for all rows of the last step; rows that are drawn for at
+another time, because a constraint was still being looked up, are drawn for by the same kernels
+without one.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qwen_webui.engines.decode.cuda.cache import MOST, power_of_two
+from qwen_webui.engines.decode.cuda.kernels import sampling as kernels
+from qwen_webui.engines.decode.cuda.kernels.choosing import choose_kernel
+from qwen_webui.engines.decode.cuda.step import Start, launched
+from qwen_webui.engines.decode.sampling import Drawing, Draws, Mask, Sampler, logprobs_of
+from qwen_webui.engines.decode.transfer import sent
+
+BLOCK, BINS, MANY = (int(size.value) for size in (kernels.BLOCK, kernels.BINS, kernels.MANY))
+WIDTH = int(kernels.WIDTH.value)
+WARPS = 8
+
+
+class CardSampler(Sampler):
+    """See sampling.Sampler. `logits` [rows, vocabulary] and `rows` are those of the model's step,
+    which its graphs write and read."""
+
+    def __init__(self, logits: Tensor, rows: Tensor) -> None:
+        vocabulary, device = logits.shape[1], logits.device
+        # One row more, for columns that nobody asked for.
+        super().__init__(MOST + 1, vocabulary, device)
+        self._logits, self._rows, self._vocabulary = logits, rows, vocabulary
+        self._blocks = -(-vocabulary // BLOCK)
+        self._words = -(-vocabulary // 32)
+
+        def empty(*size: int, dtype: torch.dtype = torch.int32) -> Tensor:
+            return torch.zeros(*size, dtype=dtype, device=device)
+
+        self._state = empty(MOST + 1, WIDTH)
+        self._state[:, int(kernels.ONLY.value)] = -1
+        self._masks = empty(MOST + 1, self._words)
+        # Asked for seldom, and as large as the logits.
+        self._bias: Tensor | None = None
+        single = torch.float32
+        self._scores = empty(MOST, vocabulary, dtype=single)
+        self._tops = empty(MOST, self._blocks, dtype=single)
+        self._places, self._broken = empty(MOST, self._blocks), empty(MOST, self._blocks)
+        self._counts, self._masses = empty(MOST, BINS), empty(MOST, BINS, dtype=torch.int64)
+        self._cuts, self._alls = empty(MOST, 2), empty(MOST, dtype=torch.int64)
+        self._found, self._tokens = empty(MOST), empty(MOST, MANY)
+        self._values = empty(MOST, MANY, dtype=single)
+        self._likely = empty(MOST, self._blocks, dtype=torch.int64)
+        self._out = empty(MOST, dtype=torch.int64)
+        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+
+    def compile(self, start: Start) -> None:
+        """Hand each kernel to `start`."""
+        self._launch(start, self._logits, self._rows, 1, self._scores)
+
+    def capture(self, sizes: Sequence[int]) -> None:
+        """Record a graph for each number of rows; the rows are the spare one meanwhile."""
+        for size in sizes:
+            self._launch(launched, self._logits, self._rows, size, self._scores)
+            torch.cuda.synchronize()
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                self._launch(launched, self._logits, self._rows, size, self._scores)
+            self._graphs[size] = graph
+
+    def release(self) -> None:
+        """Give up the graphs."""
+        self._graphs.clear()
+
+    def seat(self, drawing: Drawing, prompt: Sequence[int]) -> None:
+        """A sequence has taken `drawing.row`."""
+        super().seat(drawing, prompt)
+        if drawing.bias is not None:
+            if self._bias is None:
+                self._bias = torch.zeros_like(self._said, dtype=torch.float32)
+            self._bias[drawing.row] = drawing.bias
+        self._state[drawing.row] = sent(_written(drawing), self._device, torch.int32)
+
+    def draw(self, logits: Tensor, drawings: list[Drawing]) -> Draws:
+        """One token for each row of `logits`, which stay as they are."""
+        count = len(drawings)
+        own = logits.data_ptr() == self._logits.data_ptr()
+        if own and not any(drawing.mask or drawing.bias is not None for drawing in drawings):
+            self._graphs[next(size for size in self._graphs if size >= count)].replay()
+        else:
+            rows = sent([d.row for d in drawings], self._device, torch.int32)
+            if any(drawing.mask is not None for drawing in drawings):
+                self._constrain(rows, drawings)
+            bias = self._scores if self._bias is None else self._bias
+            self._launch(launched, logits, rows, count, bias)
+        tokens = self._out[:count]
+        for drawing in drawings:
+            drawing.index += 1
+        return Draws(tokens, logprobs_of(logits, tokens, drawings))
+
+    def _constrain(self, rows: Tensor, drawings: list[Drawing]) -> None:
+        """What may come next in these rows, and which draw of which token it is."""
+        written = [number for drawing in drawings for number in _written(drawing)]
+        self._state[rows.long()] = sent(written, self._device, torch.int32).view(-1, WIDTH)
+        for drawing in drawings:
+            if drawing.mask is not None and drawing.mask.words is not None:
+                words = torch.empty(self._words, dtype=torch.int32, pin_memory=True)
+                words.copy_(drawing.mask.words[: self._words])
+                self._masks[drawing.row].copy_(words, non_blocking=True)
+
+    def _launch(self, start: Start, logits: Tensor, rows: Tensor, count: int, bias: Tensor) -> None:
+        grid = (self._blocks, count)
+        known: dict[str, Any] = {
+            "VOCABULARY": self._vocabulary, "BLOCKS": self._blocks, "num_warps": WARPS,
+        }  # fmt: skip
+        wide = {"WIDE": power_of_two(self._blocks)}
+        start(
+            kernels.adjust_kernel, grid, logits, rows, self._state, self._asked, self._said, bias,
+            self._masks, self._scores, self._tops, self._places, self._broken, self._counts,
+            self._masses, self._found, WORDS=self._words, **known,
+        )  # fmt: skip
+        start(
+            kernels.bins_kernel, grid, rows, self._state, self._scores, self._tops, self._counts,
+            self._masses, **known, **wide,
+        )  # fmt: skip
+        start(
+            kernels.border_kernel, (count,), rows, self._state, self._counts, self._masses,
+            self._cuts, self._alls, num_warps=WARPS,
+        )  # fmt: skip
+        start(
+            kernels.gather_kernel, grid, rows, self._state, self._scores, self._tops, self._cuts,
+            self._found, self._values, self._tokens, self._likely, **known, **wide,
+        )  # fmt: skip
+        start(
+            choose_kernel, (count,), rows, self._state, self._scores, self._tops,
+            self._places, self._broken, self._cuts, self._alls, self._values, self._tokens,
+            self._likely, self._said, self._out, **known, **wide,
+        )  # fmt: skip
+
+
+def _written(drawing: Drawing) -> list[int]:
+    """As the kernels read it: floats by their bits."""
+    shaping = drawing.shaping
+    numbers = (
+        shaping.temperature, shaping.top_p, shaping.min_p, drawing.repetition, drawing.presence,
+        drawing.frequency,
+    )  # fmt: skip
+    mask = drawing.mask if drawing.mask is not None else Mask(None, None)
+    whole = (
+        shaping.top_k, _signed(drawing.seed), _signed(drawing.seed >> 32), drawing.index,
+        drawing.attempt, -1 if mask.only is None else mask.only, drawing.penalized,
+        drawing.bias is not None, mask.words is not None, 0,
+    )  # fmt: skip
+    return [*struct.unpack("6i", struct.pack("6f", *numbers)), *map(int, whole)]
+
+
+def _signed(word: int) -> int:
+    """The low 32 bits as an int32 has them."""
+    word &= 0xFFFFFFFF
+    return word - 2**32 if word >= 2**31 else word

@@ -50,7 +50,7 @@ class CudaComputer:
             size: DecodeStep(weights, cache, self.buffers, logits[0], size) for size in SIZES
         }
         # Its logits stay through decodes, and theirs through it.
-        self._prompt = DecodeStep(weights, cache, self.buffers, logits[1], MOST, apart=False)
+        self._prompt = DecodeStep(weights, cache, self.buffers, logits[1], MOST)
         self._sampler = CardSampler(logits[0], self.buffers.rows)
         self._prefill = Prefill(weights, cache, card)
         # Prefill reads weights in 16 bits; a few steps read packed ones sooner.

@@ -42,12 +42,10 @@ class DecodeStep:
     """`count` rows at once: logits, and the likeliest token of each, to the buffers."""
 
     def __init__(
-        self, weights: Weights, cache: Cache, buffers: Buffers, logits: Tensor, count: int,
-        apart: bool = True,
-    ) -> None:  # fmt: skip
-        """Without `apart` rows may be tokens of one sequence, each of which sees those before."""
+        self, weights: Weights, cache: Cache, buffers: Buffers, logits: Tensor, count: int
+    ) -> None:
         self._w, self._cache, self._b = weights, cache, buffers
-        self.count, self.logits, self._apart = count, logits, apart
+        self.count, self.logits = count, logits
         self._columns = next(columns for columns in COLUMNS if columns >= count)
         self._shares = buffers.shares(count)
         self._pdl = {"PDL": buffers.card.pdl, "launch_pdl": buffers.card.pdl}
@@ -127,8 +125,8 @@ class DecodeStep:
             attention_kernel, (shape.kv_heads, self._shares, self.count), b.q, cache.k[index],
             cache.v[index], b.positions, b.pages, b.pages.shape[1], b.attended, b.share_sum,
             b.share_top, b.share_weight, b.arrived, math.log2(math.e) / math.sqrt(shape.head),
-            SHARES=self._shares, AT_ONCE=SHARES_AT_ONCE, EARLY=self._apart,
-            num_warps=ATTENTION_WARPS, num_stages=1, **sizes, **self._pdl,
+            SHARES=self._shares, AT_ONCE=SHARES_AT_ONCE, num_warps=ATTENTION_WARPS,
+            num_stages=1, **sizes, **self._pdl,
         )  # fmt: skip
         self._add(start, "o", b.attended, layer.o, layer.post_gain, b.scale[0], b.partial[1])
 

@@ -1,10 +1,7 @@
 """Attention of one new token a sequence over a paged cache, split along the sequence.
 
 A program computes all query heads of one KV head over its share of the pages; the last of them to
-finish puts the shares together. A sequence of one share needs no second look at memory. Where
-EARLY, what earlier steps left in the cache is asked for before the kernel before has ended, and
-only each column's own key and value come from it; columns that are tokens of one sequence must
-wait.
+finish puts the shares together. A sequence of one share needs no second look at memory.
 """
 
 from __future__ import annotations
@@ -63,7 +60,7 @@ def _joined(
 def attention_kernel(
         q, k_cache, v_cache, positions, pages, page_stride, out, share_sum, share_top, share_weight,
         arrived, softmax_scale, HEADS: tl.constexpr, KV_HEADS: tl.constexpr, HEAD: tl.constexpr,
-        PAGE: tl.constexpr, SHARES: tl.constexpr, AT_ONCE: tl.constexpr, EARLY: tl.constexpr, PDL:
+        PAGE: tl.constexpr, SHARES: tl.constexpr, AT_ONCE: tl.constexpr, PDL:
         tl.constexpr
 ):
     """out[column, HEADS * HEAD]. `arrived` [columns, KV_HEADS] is 0 before and after."""
@@ -71,8 +68,8 @@ def attention_kernel(
     share = tl.program_id(1)
     column = tl.program_id(2)
     GROUP: tl.constexpr = HEADS // KV_HEADS
-    old = tl.load(positions + column)
-    full = old // PAGE + 1
+    length = tl.load(positions + column) + 1
+    full = (length + PAGE - 1) // PAGE
     each = (full + SHARES - 1) // SHARES
     shares = (full + each - 1) // each
     if share < shares:
@@ -83,37 +80,25 @@ def attention_kernel(
         place = column * (HEADS * HEAD) + (own * GROUP + row)[:, None] * HEAD + d[None, :]
         first = share * each
         end = tl.minimum(first + each, full)
-        known = tl.minimum(old, end * PAGE)
+        known = tl.minimum(length, end * PAGE)
         table = pages + column * page_stride
-        if EARLY:
-            keys, values = _page_of(
-                k_cache, v_cache, table, first, own, known, KV_HEADS, HEAD, PAGE
-            )
-        last = tl.load(table + full - 1).to(tl.int64)
-        newest = ((last * KV_HEADS + own) * PAGE + old % PAGE) * HEAD + d
         if PDL:
             gdc_launch_dependents()
             gdc_wait()
-        if not EARLY:
-            keys, values = _page_of(
-                k_cache, v_cache, table, first, own, known, KV_HEADS, HEAD, PAGE
-            )
+        keys, values = _page_of(
+            k_cache, v_cache, table, first, own, known, KV_HEADS, HEAD, PAGE
+        )
         query = tl.load(q + place, mask=real[:, None], other=0.0)
-        # The newest token comes first, in the share that its page is in.
-        mine = end == full
-        new_key = tl.load(k_cache + newest).to(tl.float32)[None, :]
-        new_value = tl.load(v_cache + newest).to(tl.float32)[None, :]
-        score = tl.sum(query.to(tl.float32) * new_key, 1) * softmax_scale
-        top = tl.where(mine, score, float("-inf"))
-        weight = tl.where(mine, 1.0, tl.zeros([16], tl.float32))
-        total = tl.where(mine, new_value, tl.zeros([16, HEAD], tl.float32))
+        top = tl.full([16], float("-inf"), tl.float32)
+        weight = tl.zeros([16], tl.float32)
+        total = tl.zeros([16, HEAD], tl.float32)
         for index in range(first, end):
             # The next page is on its way while this one is computed; past the end, none is.
             next_keys, next_values = _page_of(
                 k_cache, v_cache, table, index + 1, own, known, KV_HEADS, HEAD, PAGE
             )
             scores = tl.dot(query, tl.trans(keys)) * softmax_scale
-            scores = tl.where((index * PAGE + t < old)[None, :], scores, float("-inf"))
+            scores = tl.where((index * PAGE + t < length)[None, :], scores, float("-inf"))
             higher = tl.maximum(top, tl.max(scores, 1))
             fade = tl.exp2(top - higher)
             likely = tl.exp2(scores - higher[:, None])

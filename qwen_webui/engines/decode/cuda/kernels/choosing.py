@@ -65,7 +65,7 @@ def _from_few(
     bits = own.to(tl.int32, bitcast=True)
     order = -1 - tl.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
     key = (order.to(tl.int64) << 32) | token.to(tl.int64)
-    key = tl.sort(tl.where(there, key, 0x3FFFFFFFFFFFFFFF))
+    key = tl.sort(tl.where(there, key, 0x7FFFFFFFFFFFFFFF))
     token = key.to(tl.int32)
     order = -1 - (key >> 32).to(tl.int32)
     own = tl.where(order < 0, order ^ 0x7FFFFFFF, order).to(tl.float32, bitcast=True)

@@ -142,6 +142,17 @@ def bins_kernel(
         own = tl.load(scores + place, mask=token < VOCABULARY, other=float("-inf"))
         _, bins, mass = weighed(own, best, number(state, row, TEMPERATURE))
         there = bins < BINS
+        top_k = tl.load(state + row * WIDTH + TOP_K)
+        if (top_k > 0) & (top_k <= BLOCKS):
+            # So many blocks have a token at least as good as the best of the last of them: what
+            # is worse than that is behind top_k, whatever else there is.
+            part = tl.arange(0, WIDE)
+            mine = part < BLOCKS
+            each = tl.load(tops + column * BLOCKS + part, mask=mine, other=float("-inf"))
+            better = tl.sum((each[None, :] > each[:, None]).to(tl.int32), 1)
+            least = tl.min(tl.where(better < top_k, each, float("inf")), 0)
+            _near, last, _mass = weighed(least, best, number(state, row, TEMPERATURE))
+            there = there & (bins <= last)
         tl.atomic_add(counts + column * BINS + bins, 1, mask=there, sem="relaxed")
         tl.atomic_add(masses + column * BINS + bins, mass, mask=there, sem="relaxed")
 

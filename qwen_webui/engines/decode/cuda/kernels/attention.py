@@ -72,6 +72,9 @@ def attention_kernel(
     full = (length + PAGE - 1) // PAGE
     each = (full + SHARES - 1) // SHARES
     shares = (full + each - 1) // each
+    if PDL:
+        gdc_launch_dependents()
+        gdc_wait()
     if share < shares:
         row = tl.arange(0, 16)
         d = tl.arange(0, HEAD)
@@ -82,9 +85,6 @@ def attention_kernel(
         end = tl.minimum(first + each, full)
         known = tl.minimum(length, end * PAGE)
         table = pages + column * page_stride
-        if PDL:
-            gdc_launch_dependents()
-            gdc_wait()
         keys, values = _page_of(
             k_cache, v_cache, table, first, own, known, KV_HEADS, HEAD, PAGE
         )
@@ -125,6 +125,3 @@ def attention_kernel(
                 )
                 tl.store(out + place, result.to(KIND), mask=real[:, None])
                 tl.store(arrived + column * KV_HEADS + own, 0)
-    elif PDL:
-        gdc_launch_dependents()
-        gdc_wait()

@@ -56,7 +56,6 @@ class DecodedModel:
         self._grammars = Grammars(Path(plan.folder), computer.vocabulary)
         self._computer = computer
         threads = threads_for(plan)
-        self.scheduler = Scheduler(computer, lambda: torch.set_num_threads(threads))
         self.info = EngineInfo(
             checkpoint=plan.spec,
             device=plan.device,
@@ -71,6 +70,8 @@ class DecodedModel:
             at_once=at_once(computer, plan.max_context),
             cache_bytes=computer.cache_bytes,
         )
+        # Last: it starts a thread, and who fails before leaves none.
+        self.scheduler = Scheduler(computer, lambda: torch.set_num_threads(threads))
 
     def generate(self, request: GenerationRequest, ticket: Ticket, emit: Emit) -> None:
         """Emit Queued* Progress* TextDelta* Finished."""

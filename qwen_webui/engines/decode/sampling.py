@@ -173,17 +173,20 @@ class Sampler:
         tokens = self._chosen(scores, drawings)
         rows = sent([d.row for d in drawings], self._device)
         ones = torch.ones_like(tokens, dtype=torch.int32)
+        draws = Draws(tokens, finite, _logprobs(logits, tokens, drawings))
+        # Last: who runs out of memory before is drawn again, and nothing counts twice.
         self._said.index_put_((rows, tokens), ones, accumulate=True)
         for drawing in drawings:
             drawing.index += 1
-        return Draws(tokens, finite, _logprobs(logits, tokens, drawings))
+        return draws
 
     def take(self, likeliest: Tensor, drawings: list[Drawing]) -> Draws:
         """`likeliest` [rows], -1 where there are no numbers, for rows that are all plain: what
         they said is asked of nobody."""
+        draws = Draws(likeliest.clamp_min(0), likeliest >= 0, {})
         for drawing in drawings:
             drawing.index += 1
-        return Draws(likeliest.clamp_min(0), likeliest >= 0, {})
+        return draws
 
     def _penalized(self, scores: Tensor, drawings: list[Drawing]) -> Tensor:
         """Repetition counts prompt and answer, presence and frequency the answer alone."""

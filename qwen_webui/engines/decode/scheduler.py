@@ -25,7 +25,7 @@ from qwen_webui.engines.decode.pages import Pages
 from qwen_webui.engines.decode.sampling import Draws, Sampler
 from qwen_webui.engines.decode.sequence import Ended, Entered, Said, Sequence, Verdict
 from qwen_webui.engines.decode.transfer import sent
-from qwen_webui.engines.failures import NOT_FINITE, is_out_of_memory
+from qwen_webui.engines.failures import NOT_FINITE, copied, is_out_of_memory
 from qwen_webui.engines.scoring import SCORED_AT_ONCE
 from qwen_webui.errors import GenerationFailed
 
@@ -89,13 +89,18 @@ class Scheduler:
             self._changed.notify_all()
 
     def _run(self, before: Callable[[], None]) -> None:
-        before()
-        with torch.inference_mode():
-            while not self._closing:
-                if not self._step():
-                    with self._changed:
-                        self._changed.wait_for(lambda: self._stirred)
-                        self._stirred = False
+        try:
+            before()
+            with torch.inference_mode():
+                while not self._closing:
+                    if not self._step():
+                        with self._changed:
+                            self._changed.wait_for(lambda: self._stirred)
+                            self._stirred = False
+        finally:
+            # Whatever ended the thread, nobody waits for it.
+            with self._changed:
+                self._closing = True
             for sequence in [*self._line.waiting, *self._entering, *self._running]:
                 self._end(sequence, Cancelled())
             self._computer.close()
@@ -119,25 +124,31 @@ class Scheduler:
             if sequence.left or sequence.ticket.cancelled:
                 self._end(sequence, Cancelled())
 
+    @contextmanager
+    def _costing(self, sequence: Sequence) -> Iterator[None]:
+        """An error inside is that one's own and ends no other."""
+        try:
+            yield
+        except Exception as error:
+            log.info("a request failed", exc_info=error)
+            self._end(sequence, error)
+
     def _admit(self) -> None:
-        for sequence in self._line.admitted():
-            assert sequence.holding is not None, "it was admitted with its pages"
-            self._computer.seat(sequence.row, sequence.holding.pages)
-            if sequence.drawing is not None:
-                sequence.drawing.row = sequence.row
-                self._sampler.seat(sequence.drawing, sequence.prompt)
+        for sequence in self._line.admitted(self._end):
             self._entering.append(sequence)
+            with self._costing(sequence):
+                assert sequence.holding is not None, "it was admitted with its pages"
+                self._computer.seat(sequence.row, sequence.holding.pages)
+                if sequence.drawing is not None:
+                    sequence.drawing.row = sequence.row
+                    self._sampler.seat(sequence.drawing, sequence.prompt)
 
     def _enter(self) -> bool:
         """One piece of the prompt that came first."""
         if not self._entering:
             return False
-        sequence = self._entering[0]
-        try:
-            self._compute_piece(sequence)
-        except Exception as error:
-            log.info("a prompt could not be computed", exc_info=error)
-            self._end(sequence, error)
+        with self._costing(self._entering[0]):
+            self._compute_piece(self._entering[0])
         return True
 
     def _compute_piece(self, sequence: Sequence) -> None:
@@ -176,7 +187,7 @@ class Scheduler:
         try:
             logits = self._computer.decode(rows, self._last(rows), [s.position for s in batch])
         except Exception as error:
-            if not is_out_of_memory(error) or len(batch) == 1:
+            if not is_out_of_memory(error):
                 raise
             # The one that came last made it too much; the others are computed again.
             self._end(batch[-1], error)
@@ -185,12 +196,13 @@ class Scheduler:
         free = [place for place, s in enumerate(batch) if s.constrained is None and not s.over]
         if free:
             whole = len(free) == len(batch)
-            own = logits if whole else logits[sent(free, logits.device)]
+            own = logits if whole else [logits[place] for place in free]
             best = self._computer.likeliest(len(batch)) if whole else None
             self._draw(own, [batch[place] for place in free], best)
         for place, sequence in enumerate(batch):
             if sequence.constrained is not None and not sequence.over:
-                sequence.constrained.ahead = logits[place].clone()
+                with self._costing(sequence):
+                    sequence.constrained.ahead = logits[place].clone()
         self._await_verdicts()
         self._draw_late()
         return True
@@ -211,37 +223,69 @@ class Scheduler:
         """A token for each constrained sequence that was judged and has its logits."""
         ready: list[Sequence] = []
         sources: list[Tensor] = []
-        for sequence in self._running:
-            held, drawing = sequence.constrained, sequence.drawing
-            if held is None or drawing is None or held.verdict is None:
-                continue
-            if held.verdict.redo:
-                held.ahead = None
-                sequence.drawn -= 1
-                self._sampler.unsay(drawing, sequence.said.pop())
-            elif held.ahead is None:
-                continue
-            else:
-                held.drawn_from, held.ahead, drawing.attempt = held.ahead, None, 0
-            assert held.drawn_from is not None, "a token was drawn from something"
-            drawing.mask, held.verdict = held.verdict.mask, None
-            ready.append(sequence)
-            sources.append(held.drawn_from)
+        for sequence in tuple(self._running):
+            with self._costing(sequence):
+                if (source := self._judged(sequence)) is not None:
+                    ready.append(sequence)
+                    sources.append(source)
         if ready:
-            self._draw(torch.stack(sources), ready)
+            self._draw(sources, ready)
         return bool(ready)
 
+    def _judged(self, sequence: Sequence) -> Tensor | None:
+        """What its next token is drawn from, if that can be now."""
+        held, drawing = sequence.constrained, sequence.drawing
+        if held is None or drawing is None or held.verdict is None:
+            return None
+        if held.verdict.redo:
+            held.ahead = None
+            sequence.drawn -= 1
+            self._sampler.unsay(drawing, sequence.said.pop())
+        elif held.ahead is None:
+            return None
+        else:
+            held.drawn_from, held.ahead, drawing.attempt = held.ahead, None, 0
+        assert held.drawn_from is not None, "a token was drawn from something"
+        drawing.mask, held.verdict = held.verdict.mask, None
+        return held.drawn_from
+
     def _draw(
-        self, logits: Tensor, sequences: list[Sequence], likeliest: Tensor | None = None
+        self,
+        logits: Tensor | list[Tensor],
+        sequences: list[Sequence],
+        likeliest: Tensor | None = None,
     ) -> None:
-        """`likeliest` of the same rows, where the device has found them already."""
+        """`likeliest` of the same rows, where the device has found them already. Where memory
+        does not suffice for all they are drawn one by one, and who fails alone ends."""
+        try:
+            self._draw_together(logits, sequences, likeliest)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            failure = copied(error)
+        else:
+            return
+        # Outside `except`: inside it the traceback would still hold what filled the memory.
+        if len(sequences) == 1:
+            self._end(sequences[0], failure)
+            return
+        for place, sequence in enumerate(sequences):
+            best = None if likeliest is None else likeliest[place : place + 1]
+            self._draw(logits[place][None], [sequence], best)
+
+    def _draw_together(
+        self, logits: Tensor | list[Tensor], sequences: list[Sequence], likeliest: Tensor | None
+    ) -> None:
         self._read()
+        # All that takes memory comes before what a second try would count twice.
+        rows = sent([s.row for s in sequences], self._tokens.device)
         drawings = [s.drawing for s in sequences if s.drawing is not None]
         if likeliest is not None and all(drawing.plain for drawing in drawings):
             draws = self._sampler.take(likeliest, drawings)
         else:
-            draws = self._sampler.draw(logits, drawings)
-        self._tokens[sent([s.row for s in sequences], draws.tokens.device)] = draws.tokens
+            whole = torch.stack(logits) if isinstance(logits, list) else logits
+            draws = self._sampler.draw(whole, drawings)
+        self._tokens.index_copy_(0, rows, draws.tokens)
         for sequence in sequences:
             sequence.drawn += 1
         self._unread = draws, sequences
@@ -253,7 +297,14 @@ class Scheduler:
         if self._unread is None:
             return False
         (draws, sequences), self._unread = self._unread, None
-        for sequence, choice in zip(sequences, draws.read(), strict=True):
+        try:
+            choices = draws.read()
+        except Exception as error:
+            for sequence in sequences:
+                if not sequence.over:
+                    self._end(sequence, error)
+            return True
+        for sequence, choice in zip(sequences, choices, strict=True):
             if sequence.over:
                 continue
             if not choice.finite:
@@ -281,8 +332,11 @@ class Scheduler:
             if sequence in room:
                 room.remove(sequence)
         sequence.over = True
-        if sequence.said and sequence.holding and not isinstance(error, GenerationFailed):
-            self._keep(sequence)
-        self._line.give_back(sequence)
-        # What failed may fill the memory through its traceback.
-        sequence.news.put(Ended(error.with_traceback(None) if error else None))
+        try:
+            if sequence.said and sequence.holding and not isinstance(error, GenerationFailed):
+                self._keep(sequence)
+            self._line.give_back(sequence)
+        except Exception as broken:
+            # Whoever waits hears of the end, even if some pages are lost.
+            log.error("the pages of a request were not given back", exc_info=broken)
+        sequence.news.put(Ended(copied(error) if error else None))

@@ -8,8 +8,6 @@ tokens (sampling.py), computes none (computer.py), and makes no text of them (mo
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,17 +18,20 @@ from torch import Tensor
 from qwen_webui.engines.cancelling import Cancelled
 from qwen_webui.engines.decode.computer import Computer
 from qwen_webui.engines.decode.line import Line
-from qwen_webui.engines.decode.pace import Pace
+from qwen_webui.engines.decode.loop import Loop
 from qwen_webui.engines.decode.pages import Pages
-from qwen_webui.engines.decode.sampling import Draws, Sampler
-from qwen_webui.engines.decode.sequence import Ended, Entered, Said, Sequence, Verdict
+from qwen_webui.engines.decode.prompts import Prompts
+from qwen_webui.engines.decode.sampling import Choice, Draws, Sampler
+from qwen_webui.engines.decode.sequence import Ended, Said, Sequence, Verdict
 from qwen_webui.engines.decode.transfer import sent
 from qwen_webui.engines.failures import NOT_FINITE, copied, is_out_of_memory
-from qwen_webui.engines.scoring import SCORED_AT_ONCE
 from qwen_webui.errors import GenerationFailed
 
 # Between two looks at the device while a verdict is awaited.
 LOOK_SECONDS = 0.0002
+
+# Logits, a row for each sequence.
+Rows = Tensor | list[Tensor]
 
 log = logging.getLogger(__name__)
 
@@ -43,67 +44,41 @@ class Scheduler:
         self._computer = computer
         self._sampler = Sampler(computer.rows, computer.vocabulary, computer.device)
         self._tokens = torch.zeros(computer.rows, dtype=torch.int64, device=computer.device)
-        self._pace = Pace(computer.piece)
+        self._prompts = Prompts(computer)
         self._line = Line(self.pages, computer.rows)
         self._entering: deque[Sequence] = deque()
         self._running: list[Sequence] = []
         self._unread: tuple[Draws, list[Sequence]] | None = None
-        self._changed = threading.Condition()
-        self._stirred = self._closing = False
-        self._thread = threading.Thread(
-            target=self._run, args=(before,), name="scheduler", daemon=True
-        )
-        self._thread.start()
+        self._loop = Loop(self._step, self._end_all)
+        self._loop.start(before)
 
     def submit(self, sequence: Sequence) -> None:
         """Put it in line."""
-        with self._stirring():
-            if self._closing:
+        with self._loop.stirring():
+            if self._loop.closing:
                 sequence.news.put(Ended(Cancelled()))
             else:
                 self._line.waiting.append(sequence)
 
     def judge(self, sequence: Sequence, verdict: Verdict) -> None:
         """On the last token of a constrained sequence."""
-        with self._stirring():
+        with self._loop.stirring():
             assert sequence.constrained is not None, "only a constrained answer is judged"
             sequence.constrained.verdict = verdict
 
     def leave(self, sequence: Sequence) -> None:
         """No more of it is wanted. Harmless when it has ended."""
-        with self._stirring():
+        with self._loop.stirring():
             sequence.left = True
 
     def close(self) -> None:
         """End all, then the thread; the computer with it."""
-        with self._stirring():
-            self._closing = True
-        self._thread.join()
+        self._loop.close()
 
-    @contextmanager
-    def _stirring(self) -> Iterator[None]:
-        """What is changed inside the thread looks at next."""
-        with self._changed:
-            yield
-            self._stirred = True
-            self._changed.notify_all()
-
-    def _run(self, before: Callable[[], None]) -> None:
-        try:
-            before()
-            with torch.inference_mode():
-                while not self._closing:
-                    if not self._step():
-                        with self._changed:
-                            self._changed.wait_for(lambda: self._stirred)
-                            self._stirred = False
-        finally:
-            # Whatever ended the thread, nobody waits for it.
-            with self._changed:
-                self._closing = True
-            for sequence in [*self._line.waiting, *self._entering, *self._running]:
-                self._end(sequence, Cancelled())
-            self._computer.close()
+    def _end_all(self) -> None:
+        for sequence in [*self._line.waiting, *self._entering, *self._running]:
+            self._end(sequence, Cancelled())
+        self._computer.close()
 
     def _step(self) -> bool:
         """Whether anything was done."""
@@ -113,7 +88,7 @@ class Scheduler:
             return self._enter() | self._advance()
         except Exception as error:
             # Whatever it was, it was no single request's: those that compute end with it.
-            log.warning("a step failed: %s", type(error).__name__, exc_info=error)
+            log.error("the scheduler failed: %s", type(error).__name__, exc_info=error)
             for sequence in [*self._entering, *self._running]:
                 self._end(sequence, error)
             self._unread = None
@@ -125,13 +100,14 @@ class Scheduler:
                 self._end(sequence, Cancelled())
 
     @contextmanager
-    def _costing(self, sequence: Sequence) -> Iterator[None]:
-        """An error inside is that one's own and ends no other."""
+    def _costing(self, *sequences: Sequence) -> Iterator[None]:
+        """An error inside ends these and no others."""
         try:
             yield
         except Exception as error:
             log.info("a request failed", exc_info=error)
-            self._end(sequence, error)
+            for sequence in sequences:
+                self._end(sequence, error)
 
     def _admit(self) -> None:
         for sequence in self._line.admitted(self._end):
@@ -147,30 +123,17 @@ class Scheduler:
         """One piece of the prompt that came first."""
         if not self._entering:
             return False
-        with self._costing(self._entering[0]):
-            self._compute_piece(self._entering[0])
+        sequence = self._entering[0]
+        with self._costing(sequence):
+            logits = self._prompts.enter(sequence, running=bool(self._running))
+            if logits is not None:
+                self._begin(sequence, logits)
+            elif sequence.scored:
+                self._end(sequence, None)
         return True
 
-    def _compute_piece(self, sequence: Sequence) -> None:
-        scored, start = sequence.drawing is None, sequence.entered
-        most = self._pace.piece(running=bool(self._running))
-        # Of a text that is scored the last token predicts nothing that is asked for.
-        end = len(sequence.prompt) - scored
-        stop = min(end, start + (min(most, SCORED_AT_ONCE) if scored else most))
-        sequence.news.put(Entered(start))
-        began = time.monotonic()
-        piece = sequence.prompt[start:stop]
-        logits = self._computer.prefill(sequence.row, piece, start, scored)
-        if scored:
-            assert sequence.reading is not None, "what is scored is read"
-            sequence.reading.take(start, logits)
-        self._pace.measured(stop - start, time.monotonic() - began)
-        sequence.entered = stop
-        if stop < end:
-            return
-        if scored:
-            self._end(sequence, None)
-            return
+    def _begin(self, sequence: Sequence, logits: Tensor) -> None:
+        """Its answer, from the logits of its prompt."""
         self._entering.popleft()
         self._running.append(sequence)
         if sequence.constrained is not None:
@@ -187,10 +150,10 @@ class Scheduler:
         try:
             logits = self._computer.decode(rows, self._last(rows), [s.position for s in batch])
         except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            # The one that came last made it too much; the others are computed again.
-            self._end(batch[-1], error)
+            log.warning("a step failed: %s", type(error).__name__, exc_info=error)
+            # Who came last made it too much for the memory; the others are computed again.
+            for sequence in batch[-1:] if is_out_of_memory(error) else batch:
+                self._end(sequence, error)
             return True
         self._read()
         free = [place for place, s in enumerate(batch) if s.constrained is None and not s.over]
@@ -214,10 +177,11 @@ class Scheduler:
     def _await_verdicts(self) -> None:
         """As long as the device computes anyway."""
         while not self._computer.done():
-            with self._changed:
-                if all(s.constrained is None or s.constrained.verdict for s in self._running):
-                    return
-                self._changed.wait(LOOK_SECONDS)
+            if self._loop.wait(self._judged_all, LOOK_SECONDS):
+                return
+
+    def _judged_all(self) -> bool:
+        return all(s.constrained is None or s.constrained.verdict for s in self._running)
 
     def _draw_late(self) -> bool:
         """A token for each constrained sequence that was judged and has its logits."""
@@ -249,16 +213,11 @@ class Scheduler:
         drawing.mask, held.verdict = held.verdict.mask, None
         return held.drawn_from
 
-    def _draw(
-        self,
-        logits: Tensor | list[Tensor],
-        sequences: list[Sequence],
-        likeliest: Tensor | None = None,
-    ) -> None:
-        """`likeliest` of the same rows, where the device has found them already. Where memory
-        does not suffice for all they are drawn one by one, and who fails alone ends."""
+    def _draw(self, logits: Rows, sequences: list[Sequence], best: Tensor | None = None) -> None:
+        """`best` are the likeliest of the same rows, where the device has found them already.
+        Where memory lacks for all they are drawn one by one, and who fails alone ends."""
         try:
-            self._draw_together(logits, sequences, likeliest)
+            self._draw_together(logits, sequences, best)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -270,11 +229,11 @@ class Scheduler:
             self._end(sequences[0], failure)
             return
         for place, sequence in enumerate(sequences):
-            best = None if likeliest is None else likeliest[place : place + 1]
-            self._draw(logits[place][None], [sequence], best)
+            own = None if best is None else best[place : place + 1]
+            self._draw(logits[place][None], [sequence], own)
 
     def _draw_together(
-        self, logits: Tensor | list[Tensor], sequences: list[Sequence], likeliest: Tensor | None
+        self, logits: Rows, sequences: list[Sequence], likeliest: Tensor | None
     ) -> None:
         self._read()
         # All that takes memory comes before what a second try would count twice.
@@ -297,28 +256,24 @@ class Scheduler:
         if self._unread is None:
             return False
         (draws, sequences), self._unread = self._unread, None
-        try:
-            choices = draws.read()
-        except Exception as error:
-            for sequence in sequences:
+        with self._costing(*sequences):
+            for sequence, choice in zip(sequences, draws.read(), strict=True):
                 if not sequence.over:
-                    self._end(sequence, error)
-            return True
-        for sequence, choice in zip(sequences, choices, strict=True):
-            if sequence.over:
-                continue
-            if not choice.finite:
-                self._end(sequence, GenerationFailed(NOT_FINITE))
-                continue
-            if not sequence.said:
-                self._keep(sequence)
-            sequence.said.append(choice.token)
-            sequence.news.put(Said(choice))
-            whole = choice.token in sequence.stop_ids or len(sequence.said) >= sequence.room
-            # Whether the last token of a constrained answer stands, others say.
-            if whole and sequence.constrained is None:
-                self._end(sequence, None)
+                    self._hear(sequence, choice)
         return True
+
+    def _hear(self, sequence: Sequence, choice: Choice) -> None:
+        if not choice.finite:
+            self._end(sequence, GenerationFailed(NOT_FINITE))
+            return
+        if not sequence.said:
+            self._keep(sequence)
+        sequence.said.append(choice.token)
+        sequence.news.put(Said(choice))
+        whole = choice.token in sequence.stop_ids or len(sequence.said) >= sequence.room
+        # Whether the last token of a constrained answer stands, others say.
+        if whole and sequence.constrained is None:
+            self._end(sequence, None)
 
     def _keep(self, sequence: Sequence) -> None:
         """Others may read what is in the cache of it: it was computed and is finite."""
@@ -327,7 +282,9 @@ class Scheduler:
         self.pages.filled(sequence.holding, known)
 
     def _end(self, sequence: Sequence, error: Exception | None) -> None:
-        """Out of the line or off the device, at once."""
+        """Out of the line or off the device, at once. Harmless twice; raises nothing."""
+        if sequence.over:
+            return
         for room in (self._entering, self._running):
             if sequence in room:
                 room.remove(sequence)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from qwen_webui.engines.decode.computer import Timed
 from qwen_webui.engines.decode.cuda.cache import MOST, PAGE, Buffers, Cache
 from qwen_webui.engines.decode.cuda.compiling import compile_all
 from qwen_webui.engines.decode.cuda.host import PinnedCopy, copy_bytes
@@ -52,6 +53,9 @@ class CudaComputer:
         self._copied = [torch.cuda.Event() for _ in range(PLACES)]
         self._place = 0
         self._computed = torch.cuda.Event()
+        # Around a piece of a prompt, and its tokens until it has been told how long it took.
+        self._began, self._ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        self._timing = 0
 
     def get_ready(self, more: Sequence[Callable[[Start], object]] = ()) -> DecodeStep:
         """Compile every kernel, those that `more` starts too, and record every graph. Returns
@@ -73,12 +77,26 @@ class CudaComputer:
         count = len(token_ids)
         assert 0 < count <= self.piece, "a piece has tokens, and no more than it may"
         tokens = torch.tensor(token_ids).to(self.device, non_blocking=True)
+        if timing := self._timing == 0:
+            self._began.record()
         if count > MOST:
-            return self._prefill.run(tokens, self._cache.table[row], start, every)
-        self._upload([row] * count, range(start, start + count), MOST)
-        self.buffers.tokens[:count].copy_(tokens)
-        self._prompt.run()
-        return self._prompt.logits[:count] if every else self._prompt.logits[count - 1]
+            logits = self._prefill.run(tokens, self._cache.table[row], start, every)
+        else:
+            self._upload([row] * count, range(start, start + count), MOST)
+            self.buffers.tokens[:count].copy_(tokens)
+            self._prompt.run()
+            logits = self._prompt.logits[:count] if every else self._prompt.logits[count - 1]
+        if timing:
+            self._ended.record()
+            self._timing = count
+        return logits
+
+    def timed(self) -> Timed | None:
+        """See computer.Computer."""
+        if self._timing == 0 or not self._ended.query():
+            return None
+        tokens, self._timing = self._timing, 0
+        return Timed(tokens, self._began.elapsed_time(self._ended) / 1000)
 
     def decode(self, rows: Sequence[int], tokens: Tensor, positions: Sequence[int]) -> Tensor:
         """The smallest graph that holds the rows; columns left over compute on the spare row."""

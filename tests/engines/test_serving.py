@@ -27,11 +27,13 @@ class Busy:
 
     def __init__(self) -> None:
         self.begun: SimpleQueue[str] = SimpleQueue()
+        self.ended: list[str] = []
         self.unloaded = threading.Event()
 
     def generate(self, asked: GenerationRequest, ticket: Ticket, emit: Emit) -> None:
         self.begun.put(asked.id)
-        assert ticket._cancelled.wait(WAIT), "nobody cancelled it"
+        ticket._cancelled.wait(WAIT)
+        self.ended.append(asked.id)
         emit(Finished("stop", Usage(1, 1, 0.1, 0.1)))
 
     def unload(self) -> None:
@@ -85,9 +87,9 @@ def test_memory_and_unload_do_not_wait_behind_answers(
         busy.begun.get(timeout=WAIT)
     told = parent.answered(parent.ask(ReadMemory("cpu")))
     assert isinstance(told, Done) and isinstance(told.value, MemoryUse)
-    assert not busy.unloaded.is_set()
+    assert not busy.ended and not busy.unloaded.is_set()
     assert parent.answered(parent.ask(Unload())) == Done(computing + 3, None)
-    assert busy.unloaded.is_set()
+    assert busy.unloaded.is_set() and len(busy.ended) == computing
 
 
 def test_an_unload_waits_for_the_load_before_it(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from qwen_webui.engines.decode.distribution import Shaping, candidates, drawn
 from qwen_webui.engines.decode.philox import uniform
-from qwen_webui.engines.decode.transfer import sent
+from qwen_webui.engines.decode.transfer import fetched, sent
 from qwen_webui.errors import InvalidRequest
 from qwen_webui.types import Sampling
 
@@ -109,20 +109,20 @@ class Draws:
         self, tokens: Tensor, finite: Tensor, logprobs: dict[int, tuple[Tensor, Tensor]]
     ) -> None:
         self.tokens = tokens
-        self._logprobs = logprobs
-        self._there = torch.stack([tokens, finite.long()])
+        self._here = fetched(torch.stack([tokens, finite.long()]))
+        self._logprobs = {
+            place: (fetched(values), fetched(best)) for place, (values, best) in logprobs.items()
+        }
         self._event: torch.cuda.Event | None = None
         if tokens.device.type == "cuda":
-            here = torch.empty_like(self._there, device="cpu", pin_memory=True)
-            here.copy_(self._there, non_blocking=True)
-            self._there, self._event = here, torch.cuda.Event()
+            self._event = torch.cuda.Event()
             self._event.record()
 
     def read(self) -> list[Choice]:
         """Waits for this draw, not for what was asked of the device after it."""
         if self._event is not None:
             self._event.synchronize()
-        tokens, finite = self._there.tolist()
+        tokens, finite = self._here.tolist()
         return [
             Choice(token, bool(fine), self._told(place))
             for place, (token, fine) in enumerate(zip(tokens, finite, strict=True))

@@ -17,6 +17,9 @@ from qwen_webui.errors import (
     WebUIError,
 )
 
+# What the libraries of a card and of the machine say of it, whatever kind of error they raise.
+OUT_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
 # Of two parts or more: where a file lies on this machine is nobody's business.
 PATH = re.compile(r"(/[^\s/:'\"]+){2,}/?")
 
@@ -73,4 +76,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Of the card or of the machine."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in OUT_OF_MEMORY)
+
+
+def copied(error: Exception) -> Exception:
+    """The same for one thread more, without a traceback: that is written by whoever raises it,
+    and may hold what filled the memory."""
+    own = type(error).__new__(type(error), *error.args)
+    own.__dict__.update(error.__dict__)
+    return own

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qwen_webui.errors import ContextLengthExceeded, InvalidRequest
 from qwen_webui.types import MOST_IDS, MOST_NUMBERS, MOST_POSITIONS, DistributionRequest
 
@@ -45,9 +47,22 @@ def refuse_long_text(tokens: int, context: int) -> None:
         raise InvalidRequest("There is no token to score. Give at least one.", param="token_ids")
 
 
+def refuse_unknown(token_ids: Sequence[int], vocabulary: int, param: str) -> None:
+    """Raise unless the model has each of these tokens, of which there is one: at any other a
+    card would fail for good."""
+    for token in (min(token_ids), max(token_ids)):
+        if not 0 <= token < vocabulary:
+            raise InvalidRequest(
+                f"Token {token} is not one of this model's, which are 0 to {vocabulary - 1}. "
+                "Encode the text with the tokenizer of the checkpoint that is loaded.",
+                param=param,
+            )
+
+
 def check_distributions(asked: DistributionRequest, context: int, vocabulary: int) -> None:
     """Raise unless `asked` can be answered at once over `vocabulary` ids."""
     refuse_long_text(len(asked.token_ids), context)
+    refuse_unknown(asked.token_ids, vocabulary, "token_ids")
     if asked.start < 0 or not 1 <= asked.positions <= MOST_POSITIONS:
         raise InvalidRequest(
             f"{asked.positions} positions from {asked.start} on were asked for; one answer holds "
@@ -67,9 +82,5 @@ def check_distributions(asked: DistributionRequest, context: int, vocabulary: in
             f"take {4 * asked.positions * asked.top}.",
             param="at",
         )
-    known = memoryview(asked.at).cast("i") if asked.at is not None else ()
-    if any(not 0 <= token < vocabulary for token in (*asked.token_ids, *known)):
-        raise InvalidRequest(
-            f"The text or the ids hold a token that is not one of 0 to {vocabulary - 1}.",
-            param="token_ids",
-        )
+    if asked.at is not None:
+        refuse_unknown(memoryview(asked.at).cast("i"), vocabulary, "at")

@@ -34,6 +34,10 @@ from qwen_webui.engines.wire import (
 from qwen_webui.errors import EngineCrashed, ModelNotReady, OutOfMemory
 from qwen_webui.types import DistributionRequest, GenerationEvent, GenerationRequest, LoadPlan
 
+# As many as --max-running may be, and those few that are only asked now and then.
+COMPUTE_AT_ONCE = 64
+OTHERS_AT_ONCE = 8
+
 log = logging.getLogger(__name__)
 
 
@@ -43,7 +47,9 @@ class Worker:
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
         # Threads are kept between requests: each brings its own team of OpenMP threads.
-        self._pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="call")
+        self._pool = ThreadPoolExecutor(max_workers=COMPUTE_AT_ONCE, thread_name_prefix="call")
+        # Loads, unloads and measurements never wait behind what computes.
+        self._others = ThreadPoolExecutor(max_workers=OTHERS_AT_ONCE, thread_name_prefix="other")
         self._tickets: dict[int, Ticket] = {}
         self._running: set[Future[None]] = set()
         self._model: AnyModel | None = None
@@ -61,8 +67,10 @@ class Worker:
 
     def _begin(self, number: int, work: Work) -> None:
         ticket = self._tickets[number] = Ticket()
-        future = self._pool.submit(self._carry_out, number, work, ticket)
-        if isinstance(work, COMPUTING):
+        pool = self._pool if isinstance(work, COMPUTING) else self._others
+        future = pool.submit(self._carry_out, number, work, ticket)
+        # A load cannot be stopped, but what it loads may not outlast an unload.
+        if isinstance(work, COMPUTING | LoadPlan):
             self._running.add(future)
             future.add_done_callback(self._running.discard)
 

@@ -29,7 +29,12 @@ from qwen_webui.engines.loading import (
     weights_bytes,
 )
 from qwen_webui.engines.progress import Emit, PrefillProgress
-from qwen_webui.engines.room import check_distributions, refuse_long_text, room_for_answer
+from qwen_webui.engines.room import (
+    check_distributions,
+    refuse_long_text,
+    refuse_unknown,
+    room_for_answer,
+)
 from qwen_webui.engines.sampler import Sampler
 from qwen_webui.engines.scoring import SCORED_AT_ONCE, Reading, Scores, Tops
 from qwen_webui.engines.streamer import AnswerComplete, TokenStreamer
@@ -106,6 +111,7 @@ class LoadedModel:
     def score(self, token_ids: tuple[int, ...], ticket: Ticket) -> list[float]:
         """Natural-log probability of each token after the first: n - 1 values."""
         refuse_long_text(len(token_ids), self.info.max_context)
+        refuse_unknown(token_ids, self._model.config.vocab_size, "token_ids")
         scores = Scores(token_ids)
         self._read(token_ids, scores, ticket)
         return scores.values

@@ -83,6 +83,8 @@ def test_small_models_take_one_thread(tiny: Path) -> None:
         (torch.OutOfMemoryError("CUDA out of memory"), OutOfMemory),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), OutOfMemory),
         (MemoryError(), OutOfMemory),
+        (torch.AcceleratorError("CUDA error: out of memory\nCompile with..."), OutOfMemory),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), OutOfMemory),
         (torch.AcceleratorError("CUDA error: an illegal memory access"), EngineCrashed),
         (ValueError("/home/someone/secret"), GenerationFailed),
     ],

@@ -163,7 +163,7 @@ def test_logprobs_are_the_models_own_distribution(model: AnyModel, tiny: Path) -
 def test_score_in_chunks_is_score_at_once(model: AnyModel, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = tuple(torch.randint(0, 400, (150,), generator=torch.manual_seed(3)).tolist())
     whole = model.score(ids, Ticket())
-    for path in ("transformers", "decode.scheduler"):
+    for path in ("transformers", "decode.prompts"):
         monkeypatch.setattr(f"qwen_webui.engines.{path}.SCORED_AT_ONCE", 32)
     assert model.score(ids, Ticket()) == pytest.approx(whole, abs=1e-3)
     assert len(whole) == len(ids) - 1

@@ -218,3 +218,16 @@ def test_files_are_read_as_the_library_reads_them(name: str) -> None:
                     assert torch.equal(own.get_tensor(tensor), theirs.get_tensor(tensor)), tensor
                     seen += 1
     assert seen > 10
+
+
+@pytest.mark.parametrize("count", [20, 300])
+def test_a_piece_is_timed_by_the_card_and_told_once(count: int) -> None:
+    own = computer("demo-fp16", "float16")
+    seat(own, 3, count, 0)
+    torch.cuda.synchronize()
+    own.timed()
+    own.prefill(3, tokens(count, 1), 0)
+    torch.cuda.synchronize()
+    timed = own.timed()
+    assert timed is not None and timed.tokens == count and 0 < timed.seconds < 60
+    assert own.timed() is None

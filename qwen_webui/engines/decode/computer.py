@@ -7,12 +7,21 @@ calls come from one thread. cpu.py has one in PyTorch operators.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from qwen_webui.engines.decode.sampling import Sampler
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """How long a piece of a prompt took, by the clock of the device that computed it."""
+
+    tokens: int
+    seconds: float
 
 
 class Computer(Protocol):
@@ -84,6 +93,12 @@ class Computer(Protocol):
         Float32 logits of the last one, [vocabulary]; with `every` of all, [tokens, vocabulary].
         They stay until the next prefill. An error (out of memory) leaves other rows unharmed.
         """
+        ...
+
+    def timed(self) -> Timed | None:
+        """Of a piece that `prefill` was asked for and that has been computed, told once; None
+        while there is no news. Never waits; of pieces that overtake each other some are not
+        timed."""
         ...
 
     def decode(self, rows: Sequence[int], tokens: Tensor, positions: Sequence[int]) -> Tensor:

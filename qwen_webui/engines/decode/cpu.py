@@ -6,6 +6,7 @@ rows go through the same operators; nothing is compiled.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PretrainedConfig
 
+from qwen_webui.engines.decode.computer import Timed
 from qwen_webui.engines.decode.cpu_products import Dense, Product, product
 from qwen_webui.engines.decode.sampling import Sampler
 from qwen_webui.engines.decode.source import LayerTensors, Shape, Source, rotation
@@ -99,6 +101,7 @@ class CpuComputer:
         self._v = [torch.empty(size, dtype=weights.table.dtype) for _ in weights.layers]
         self.cache_bytes = sum(part.nbytes for part in (*self._k, *self._v))
         self._places: list[Tensor] = [torch.empty(0, dtype=torch.int64)] * rows
+        self._timed: Timed | None = None
 
     def seat(self, row: int, pages: Sequence[int]) -> None:
         """See computer.py."""
@@ -109,7 +112,7 @@ class CpuComputer:
         self, row: int, token_ids: Sequence[int], start: int, every: bool = False
     ) -> Tensor:
         """See computer.py."""
-        count = len(token_ids)
+        began, count = time.monotonic(), len(token_ids)
         places = self._places[row][: start + count]
         # Rows of the mask are the new tokens, columns all up to the last of them.
         mask = torch.ones(count, start + count, dtype=torch.bool).tril_(start)
@@ -118,7 +121,13 @@ class CpuComputer:
         step = Step(cos, sin, places[start:], (places,), mask)
         hidden = self._forward(torch.tensor(token_ids), step)
         logits = self._logits(hidden if every else hidden[-1:])
+        self._timed = Timed(count, time.monotonic() - began)
         return logits if every else logits[0]
+
+    def timed(self) -> Timed | None:
+        """See computer.py."""
+        timed, self._timed = self._timed, None
+        return timed
 
     def decode(self, rows: Sequence[int], tokens: Tensor, positions: Sequence[int]) -> Tensor:
         """See computer.py."""

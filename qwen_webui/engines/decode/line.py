@@ -6,7 +6,7 @@ One that does not fit keeps those behind it waiting too, or a long one would wai
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from qwen_webui.engines.decode.pages import Pages
 from qwen_webui.engines.decode.sequence import Placed, Sequence
@@ -17,21 +17,25 @@ class Line:
 
     def __init__(self, pages: Pages, rows: int) -> None:
         self._pages = pages
+        self._most = rows
         self._rows = list(range(rows - 1, -1, -1))
+        # Who had no room, and Pages.changes then: looking again would find the same.
+        self._refused: tuple[Sequence, int] | None = None
         self.waiting: deque[Sequence] = deque()
 
-    def admitted(self) -> Iterator[Sequence]:
+    def admitted(self, fail: Callable[[Sequence, Exception], None]) -> Iterator[Sequence]:
         """Those for whom there is room now, each with its row and pages; the others are told
-        their places."""
+        their places. For whom there will never be any, `fail` ends."""
         while self.waiting and self._rows:
             sequence = self.waiting[0]
-            scored = sequence.drawing is None
-            holding = self._pages.take(sequence.prompt, sequence.tokens, reuse=not scored)
-            if holding is None:
+            try:
+                seated = self._seat(sequence)
+            except Exception as error:
+                fail(sequence, error)
+                continue
+            if not seated:
                 break
             self.waiting.popleft()
-            sequence.holding, sequence.row = holding, self._rows.pop()
-            sequence.entered = sequence.cached = holding.cached
             yield sequence
         for place, sequence in enumerate(tuple(self.waiting), 1):
             if sequence.place != place:
@@ -42,7 +46,22 @@ class Line:
         """It waits no more, and needs nothing."""
         if sequence in self.waiting:
             self.waiting.remove(sequence)
-        if sequence.holding is not None:
-            self._pages.give(sequence.holding)
+        holding, sequence.holding = sequence.holding, None
+        if holding is not None:
             self._rows.append(sequence.row)
-            sequence.holding = None
+            self._pages.give(holding)
+
+    def _seat(self, sequence: Sequence) -> bool:
+        """Whether there was room."""
+        if self._refused == (sequence, self._pages.changes):
+            return False
+        scored = sequence.drawing is None
+        holding = self._pages.take(sequence.prompt, sequence.tokens, reuse=not scored)
+        if holding is None:
+            assert len(self._rows) < self._most, "alone every sequence has room"
+            self._refused = sequence, self._pages.changes
+            return False
+        self._refused = None
+        sequence.holding, sequence.row = holding, self._rows.pop()
+        sequence.entered = sequence.cached = holding.cached
+        return True

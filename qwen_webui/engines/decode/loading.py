@@ -41,13 +41,17 @@ def load_decoded(
             computer = loader.restore(copy, config, plan.max_context)
     if copy is None:
         computer = loader.load_computer(plan, config, dtype)
-    model = DecodedModel(plan, config, computer, dtype)
+    try:
+        model = DecodedModel(plan, config, computer, dtype)
+    except BaseException:
+        computer.close()
+        raise
     try:
         model.warm_up()
+        if isinstance(computer, Copyable):
+            cache.keep(key, computer)
     except BaseException:
         del computer
         model.unload()
         raise
-    if isinstance(computer, Copyable):
-        cache.keep(key, computer)
     return model

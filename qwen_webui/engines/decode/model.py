@@ -22,7 +22,12 @@ from qwen_webui.engines.decode.scheduler import Scheduler
 from qwen_webui.engines.decode.sequence import Constrained, Entered, Placed, Said, Sequence
 from qwen_webui.engines.loading import generation_config, sampling_defaults, threads_for
 from qwen_webui.engines.progress import Emit
-from qwen_webui.engines.room import check_distributions, refuse_long_text, room_for_answer
+from qwen_webui.engines.room import (
+    check_distributions,
+    refuse_long_text,
+    refuse_unknown,
+    room_for_answer,
+)
 from qwen_webui.engines.scoring import Reading, Scores, Tops
 from qwen_webui.engines.streamer import AnswerComplete, TokenStreamer
 from qwen_webui.tokens import ChatTokenizer
@@ -56,7 +61,6 @@ class DecodedModel:
         self._grammars = Grammars(Path(plan.folder), computer.vocabulary)
         self._computer = computer
         threads = threads_for(plan)
-        self.scheduler = Scheduler(computer, lambda: torch.set_num_threads(threads))
         self.info = EngineInfo(
             checkpoint=plan.spec,
             device=plan.device,
@@ -71,11 +75,14 @@ class DecodedModel:
             at_once=at_once(computer, plan.max_context),
             cache_bytes=computer.cache_bytes,
         )
+        # Last: it starts a thread, and who fails before leaves none.
+        self.scheduler = Scheduler(computer, lambda: torch.set_num_threads(threads))
 
     def generate(self, request: GenerationRequest, ticket: Ticket, emit: Emit) -> None:
         """Emit Queued* Progress* TextDelta* Finished."""
         sampling = request.sampling.over(self.info.defaults)
         prompt = self._tokenizer.encode_request(request)
+        refuse_unknown(prompt, self._computer.vocabulary, "prompt")
         room = room_for_answer(len(prompt), self.info.max_context, sampling.max_new_tokens)
         drawing = Drawing.of(sampling, self._computer.vocabulary, self._computer.device)
         stops = frozenset(self.info.stop_ids)
@@ -97,6 +104,7 @@ class DecodedModel:
     def score(self, token_ids: tuple[int, ...], ticket: Ticket) -> list[float]:
         """Natural-log probability of each token after the first: n - 1 values."""
         refuse_long_text(len(token_ids), self.info.max_context)
+        refuse_unknown(token_ids, self._computer.vocabulary, "token_ids")
         scores = Scores(token_ids)
         if len(token_ids) > 1:
             self._read(token_ids, scores, ticket)

@@ -48,6 +48,8 @@ class Pages:
         # Blocks that nobody holds, the one to go next first.
         self._idle: OrderedDict[int, _Block] = OrderedDict()
         self._numbers = NOTHING_BEFORE
+        # Grows with whatever may make room for one that `take` had none for.
+        self.changes = 0
 
     @property
     def free(self) -> int:
@@ -86,6 +88,7 @@ class Pages:
                 self._numbers += 1
                 found = _Block(self._numbers, key, page, 0)
                 self._found[key] = self._by_number[found.number] = found
+                self.changes += 1
             # Where somebody else filled the same first, the chain goes on with theirs; this
             # sequence still reads and gives back its own page.
             self._hold(found)
@@ -93,6 +96,7 @@ class Pages:
 
     def give(self, holding: Holding) -> None:
         """The sequence has ended. Its last pages are the first to go."""
+        self.changes += 1
         for place in range(len(holding.pages) - 1, -1, -1):
             page = holding.pages[place]
             if place >= len(holding.blocks):

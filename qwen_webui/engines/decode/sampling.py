@@ -15,7 +15,7 @@ from torch import Tensor
 
 from qwen_webui.engines.decode.distribution import Shaping, candidates, drawn
 from qwen_webui.engines.decode.philox import uniform
-from qwen_webui.engines.decode.transfer import sent
+from qwen_webui.engines.decode.transfer import fetched, sent
 from qwen_webui.errors import InvalidRequest
 from qwen_webui.types import Sampling
 
@@ -108,10 +108,9 @@ class Draws:
 
     def __init__(self, tokens: Tensor, logprobs: dict[int, tuple[Tensor, Tensor]]) -> None:
         self.tokens = tokens
-        self._there = _on_its_way(tokens)
+        self._there = fetched(tokens)
         self._logprobs = {
-            place: (_on_its_way(values), _on_its_way(best))
-            for place, (values, best) in logprobs.items()
+            place: (fetched(values), fetched(best)) for place, (values, best) in logprobs.items()
         }
         self._event: torch.cuda.Event | None = None
         if tokens.is_cuda:
@@ -133,13 +132,6 @@ class Draws:
         values, tokens = self._logprobs[place]
         chosen, *best = values.tolist()
         return Logprobs(chosen, tokens.tolist(), best)
-
-
-def _on_its_way(tensor: Tensor) -> Tensor:
-    """Its copy on the host, which is there once the device has come so far."""
-    if not tensor.is_cuda:
-        return tensor
-    return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
 
 
 class Sampler:
@@ -179,18 +171,21 @@ class Sampler:
         tokens = self._chosen(scores, drawings)
         rows = sent([d.row for d in drawings], self._device)
         ones = torch.ones_like(tokens, dtype=torch.int32)
+        told = logprobs_of(logits, tokens, drawings)
+        draws = Draws(tokens.masked_fill(~finite, -1), told)
+        # Last: who runs out of memory before is drawn again, and nothing counts twice.
         self._said.index_put_((rows, tokens), ones, accumulate=True)
         for drawing in drawings:
             drawing.index += 1
-        told = logprobs_of(logits, tokens, drawings)
-        return Draws(tokens.masked_fill(~finite, -1), told)
+        return draws
 
     def take(self, likeliest: Tensor, drawings: list[Drawing]) -> Draws:
         """`likeliest` [rows], -1 where there are no numbers, for rows that are all plain: what
         they said is asked of nobody."""
+        draws = Draws(likeliest, {})
         for drawing in drawings:
             drawing.index += 1
-        return Draws(likeliest, {})
+        return draws
 
     def _penalized(self, scores: Tensor, drawings: list[Drawing]) -> Tensor:
         """Repetition counts prompt and answer, presence and frequency the answer alone."""

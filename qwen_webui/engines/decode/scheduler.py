@@ -8,8 +8,6 @@ tokens (sampling.py), computes none (computer.py), and makes no text of them (mo
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,17 +18,20 @@ from torch import Tensor
 from qwen_webui.engines.cancelling import Cancelled
 from qwen_webui.engines.decode.computer import Computer
 from qwen_webui.engines.decode.line import Line
-from qwen_webui.engines.decode.pace import Pace
+from qwen_webui.engines.decode.loop import Loop
 from qwen_webui.engines.decode.pages import Pages
-from qwen_webui.engines.decode.sampling import Draws
-from qwen_webui.engines.decode.sequence import Ended, Entered, Said, Sequence, Verdict
+from qwen_webui.engines.decode.prompts import Prompts
+from qwen_webui.engines.decode.sampling import Choice, Draws
+from qwen_webui.engines.decode.sequence import Ended, Said, Sequence, Verdict
 from qwen_webui.engines.decode.transfer import sent
-from qwen_webui.engines.failures import NOT_FINITE, is_out_of_memory
-from qwen_webui.engines.scoring import SCORED_AT_ONCE
+from qwen_webui.engines.failures import NOT_FINITE, copied, is_out_of_memory
 from qwen_webui.errors import GenerationFailed
 
 # Between two looks at the device while a verdict is awaited.
 LOOK_SECONDS = 0.0002
+
+# Logits, a row for each sequence.
+Rows = Tensor | list[Tensor]
 
 log = logging.getLogger(__name__)
 
@@ -43,62 +44,41 @@ class Scheduler:
         self._computer = computer
         self._sampler = computer.sampler()
         self._tokens = torch.zeros(computer.rows, dtype=torch.int64, device=computer.device)
-        self._pace = Pace(computer.piece)
+        self._prompts = Prompts(computer)
         self._line = Line(self.pages, computer.rows)
         self._entering: deque[Sequence] = deque()
         self._running: list[Sequence] = []
         self._unread: tuple[Draws, list[Sequence]] | None = None
-        self._changed = threading.Condition()
-        self._stirred = self._closing = False
-        self._thread = threading.Thread(
-            target=self._run, args=(before,), name="scheduler", daemon=True
-        )
-        self._thread.start()
+        self._loop = Loop(self._step, self._end_all)
+        self._loop.start(before)
 
     def submit(self, sequence: Sequence) -> None:
         """Put it in line."""
-        with self._stirring():
-            if self._closing:
+        with self._loop.stirring():
+            if self._loop.closing:
                 sequence.news.put(Ended(Cancelled()))
             else:
                 self._line.waiting.append(sequence)
 
     def judge(self, sequence: Sequence, verdict: Verdict) -> None:
         """On the last token of a constrained sequence."""
-        with self._stirring():
+        with self._loop.stirring():
             assert sequence.constrained is not None, "only a constrained answer is judged"
             sequence.constrained.verdict = verdict
 
     def leave(self, sequence: Sequence) -> None:
         """No more of it is wanted. Harmless when it has ended."""
-        with self._stirring():
+        with self._loop.stirring():
             sequence.left = True
 
     def close(self) -> None:
         """End all, then the thread; the computer with it."""
-        with self._stirring():
-            self._closing = True
-        self._thread.join()
+        self._loop.close()
 
-    @contextmanager
-    def _stirring(self) -> Iterator[None]:
-        """What is changed inside the thread looks at next."""
-        with self._changed:
-            yield
-            self._stirred = True
-            self._changed.notify_all()
-
-    def _run(self, before: Callable[[], None]) -> None:
-        before()
-        with torch.inference_mode():
-            while not self._closing:
-                if not self._step():
-                    with self._changed:
-                        self._changed.wait_for(lambda: self._stirred)
-                        self._stirred = False
-            for sequence in [*self._line.waiting, *self._entering, *self._running]:
-                self._end(sequence, Cancelled())
-            self._computer.close()
+    def _end_all(self) -> None:
+        for sequence in [*self._line.waiting, *self._entering, *self._running]:
+            self._end(sequence, Cancelled())
+        self._computer.close()
 
     def _step(self) -> bool:
         """Whether anything was done."""
@@ -108,7 +88,7 @@ class Scheduler:
             return self._enter() | self._advance()
         except Exception as error:
             # Whatever it was, it was no single request's: those that compute end with it.
-            log.warning("a step failed: %s", type(error).__name__, exc_info=error)
+            log.error("the scheduler failed: %s", type(error).__name__, exc_info=error)
             for sequence in [*self._entering, *self._running]:
                 self._end(sequence, error)
             self._unread = None
@@ -119,47 +99,41 @@ class Scheduler:
             if sequence.left or sequence.ticket.cancelled:
                 self._end(sequence, Cancelled())
 
+    @contextmanager
+    def _costing(self, *sequences: Sequence) -> Iterator[None]:
+        """An error inside ends these and no others."""
+        try:
+            yield
+        except Exception as error:
+            log.info("a request failed", exc_info=error)
+            for sequence in sequences:
+                self._end(sequence, error)
+
     def _admit(self) -> None:
-        for sequence in self._line.admitted():
-            assert sequence.holding is not None, "it was admitted with its pages"
-            self._computer.seat(sequence.row, sequence.holding.pages)
-            if sequence.drawing is not None:
-                sequence.drawing.row = sequence.row
-                self._sampler.seat(sequence.drawing, sequence.prompt)
+        for sequence in self._line.admitted(self._end):
             self._entering.append(sequence)
+            with self._costing(sequence):
+                assert sequence.holding is not None, "it was admitted with its pages"
+                self._computer.seat(sequence.row, sequence.holding.pages)
+                if sequence.drawing is not None:
+                    sequence.drawing.row = sequence.row
+                    self._sampler.seat(sequence.drawing, sequence.prompt)
 
     def _enter(self) -> bool:
         """One piece of the prompt that came first."""
         if not self._entering:
             return False
         sequence = self._entering[0]
-        try:
-            self._compute_piece(sequence)
-        except Exception as error:
-            log.info("a prompt could not be computed", exc_info=error)
-            self._end(sequence, error)
+        with self._costing(sequence):
+            logits = self._prompts.enter(sequence, running=bool(self._running))
+            if logits is not None:
+                self._begin(sequence, logits)
+            elif sequence.scored:
+                self._end(sequence, None)
         return True
 
-    def _compute_piece(self, sequence: Sequence) -> None:
-        scored, start = sequence.drawing is None, sequence.entered
-        most = self._pace.piece(running=bool(self._running))
-        # Of a text that is scored the last token predicts nothing that is asked for.
-        end = len(sequence.prompt) - scored
-        stop = min(end, start + (min(most, SCORED_AT_ONCE) if scored else most))
-        sequence.news.put(Entered(start))
-        began = time.monotonic()
-        piece = sequence.prompt[start:stop]
-        logits = self._computer.prefill(sequence.row, piece, start, scored)
-        if scored:
-            assert sequence.reading is not None, "what is scored is read"
-            sequence.reading.take(start, logits)
-        self._pace.measured(stop - start, time.monotonic() - began)
-        sequence.entered = stop
-        if stop < end:
-            return
-        if scored:
-            self._end(sequence, None)
-            return
+    def _begin(self, sequence: Sequence, logits: Tensor) -> None:
+        """Its answer, from the logits of its prompt."""
         self._entering.popleft()
         self._running.append(sequence)
         if sequence.constrained is not None:
@@ -176,21 +150,22 @@ class Scheduler:
         try:
             logits = self._computer.decode(rows, self._last(rows), [s.position for s in batch])
         except Exception as error:
-            if not is_out_of_memory(error) or len(batch) == 1:
-                raise
-            # The one that came last made it too much; the others are computed again.
-            self._end(batch[-1], error)
+            log.warning("a step failed: %s", type(error).__name__, exc_info=error)
+            # Who came last made it too much for the memory; the others are computed again.
+            for sequence in batch[-1:] if is_out_of_memory(error) else batch:
+                self._end(sequence, error)
             return True
         self._read()
         free = [place for place, s in enumerate(batch) if s.constrained is None and not s.over]
         if free:
             whole = len(free) == len(batch)
-            own = logits if whole else logits[sent(free, logits.device)]
+            own = logits if whole else [logits[place] for place in free]
             best = self._computer.likeliest(len(batch)) if whole else None
             self._draw(own, [batch[place] for place in free], best)
         for place, sequence in enumerate(batch):
             if sequence.constrained is not None and not sequence.over:
-                sequence.constrained.ahead = logits[place].clone()
+                with self._costing(sequence):
+                    sequence.constrained.ahead = logits[place].clone()
         self._await_verdicts()
         self._draw_late()
         return True
@@ -202,46 +177,74 @@ class Scheduler:
     def _await_verdicts(self) -> None:
         """As long as the device computes anyway."""
         while not self._computer.done():
-            with self._changed:
-                if all(s.constrained is None or s.constrained.verdict for s in self._running):
-                    return
-                self._changed.wait(LOOK_SECONDS)
+            if self._loop.wait(self._judged_all, LOOK_SECONDS):
+                return
+
+    def _judged_all(self) -> bool:
+        return all(s.constrained is None or s.constrained.verdict for s in self._running)
 
     def _draw_late(self) -> bool:
         """A token for each constrained sequence that was judged and has its logits."""
         ready: list[Sequence] = []
         sources: list[Tensor] = []
-        for sequence in self._running:
-            held, drawing = sequence.constrained, sequence.drawing
-            if held is None or drawing is None or held.verdict is None:
-                continue
-            if held.verdict.redo:
-                held.ahead = None
-                sequence.drawn -= 1
-                self._sampler.unsay(drawing, sequence.said.pop())
-            elif held.ahead is None:
-                continue
-            else:
-                held.drawn_from, held.ahead, drawing.attempt = held.ahead, None, 0
-            assert held.drawn_from is not None, "a token was drawn from something"
-            drawing.mask, held.verdict = held.verdict.mask, None
-            ready.append(sequence)
-            sources.append(held.drawn_from)
+        for sequence in tuple(self._running):
+            with self._costing(sequence):
+                if (source := self._judged(sequence)) is not None:
+                    ready.append(sequence)
+                    sources.append(source)
         if ready:
-            self._draw(torch.stack(sources), ready)
+            self._draw(sources, ready)
         return bool(ready)
 
-    def _draw(
-        self, logits: Tensor, sequences: list[Sequence], likeliest: Tensor | None = None
+    def _judged(self, sequence: Sequence) -> Tensor | None:
+        """What its next token is drawn from, if that can be now."""
+        held, drawing = sequence.constrained, sequence.drawing
+        if held is None or drawing is None or held.verdict is None:
+            return None
+        if held.verdict.redo:
+            held.ahead = None
+            sequence.drawn -= 1
+            self._sampler.unsay(drawing, sequence.said.pop())
+        elif held.ahead is None:
+            return None
+        else:
+            held.drawn_from, held.ahead, drawing.attempt = held.ahead, None, 0
+        assert held.drawn_from is not None, "a token was drawn from something"
+        drawing.mask, held.verdict = held.verdict.mask, None
+        return held.drawn_from
+
+    def _draw(self, logits: Rows, sequences: list[Sequence], best: Tensor | None = None) -> None:
+        """`best` are the likeliest of the same rows, where the device has found them already.
+        Where memory lacks for all they are drawn one by one, and who fails alone ends."""
+        try:
+            self._draw_together(logits, sequences, best)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            failure = copied(error)
+        else:
+            return
+        # Outside `except`: inside it the traceback would still hold what filled the memory.
+        if len(sequences) == 1:
+            self._end(sequences[0], failure)
+            return
+        for place, sequence in enumerate(sequences):
+            own = None if best is None else best[place : place + 1]
+            self._draw(logits[place][None], [sequence], own)
+
+    def _draw_together(
+        self, logits: Rows, sequences: list[Sequence], likeliest: Tensor | None
     ) -> None:
-        """`likeliest` of the same rows, where the device has found them already."""
         self._read()
+        # All that takes memory comes before what a second try would count twice.
+        rows = sent([s.row for s in sequences], self._tokens.device)
         drawings = [s.drawing for s in sequences if s.drawing is not None]
         if likeliest is not None and all(drawing.plain for drawing in drawings):
             draws = self._sampler.take(likeliest, drawings)
         else:
-            draws = self._sampler.draw(logits, drawings)
-        self._tokens[sent([s.row for s in sequences], draws.tokens.device)] = draws.tokens
+            whole = torch.stack(logits) if isinstance(logits, list) else logits
+            draws = self._sampler.draw(whole, drawings)
+        self._tokens.index_copy_(0, rows, draws.tokens)
         for sequence in sequences:
             sequence.drawn += 1
         self._unread = draws, sequences
@@ -253,21 +256,24 @@ class Scheduler:
         if self._unread is None:
             return False
         (draws, sequences), self._unread = self._unread, None
-        for sequence, choice in zip(sequences, draws.read(), strict=True):
-            if sequence.over:
-                continue
-            if not choice.finite:
-                self._end(sequence, GenerationFailed(NOT_FINITE))
-                continue
-            if not sequence.said:
-                self._keep(sequence)
-            sequence.said.append(choice.token)
-            sequence.news.put(Said(choice))
-            whole = choice.token in sequence.stop_ids or len(sequence.said) >= sequence.room
-            # Whether the last token of a constrained answer stands, others say.
-            if whole and sequence.constrained is None:
-                self._end(sequence, None)
+        with self._costing(*sequences):
+            for sequence, choice in zip(sequences, draws.read(), strict=True):
+                if not sequence.over:
+                    self._hear(sequence, choice)
         return True
+
+    def _hear(self, sequence: Sequence, choice: Choice) -> None:
+        if not choice.finite:
+            self._end(sequence, GenerationFailed(NOT_FINITE))
+            return
+        if not sequence.said:
+            self._keep(sequence)
+        sequence.said.append(choice.token)
+        sequence.news.put(Said(choice))
+        whole = choice.token in sequence.stop_ids or len(sequence.said) >= sequence.room
+        # Whether the last token of a constrained answer stands, others say.
+        if whole and sequence.constrained is None:
+            self._end(sequence, None)
 
     def _keep(self, sequence: Sequence) -> None:
         """Others may read what is in the cache of it: it was computed and is finite."""
@@ -276,13 +282,18 @@ class Scheduler:
         self.pages.filled(sequence.holding, known)
 
     def _end(self, sequence: Sequence, error: Exception | None) -> None:
-        """Out of the line or off the device, at once."""
+        """Out of the line or off the device, at once. Harmless twice; raises nothing."""
+        if sequence.over:
+            return
         for room in (self._entering, self._running):
             if sequence in room:
                 room.remove(sequence)
         sequence.over = True
-        if sequence.said and sequence.holding and not isinstance(error, GenerationFailed):
-            self._keep(sequence)
-        self._line.give_back(sequence)
-        # What failed may fill the memory through its traceback.
-        sequence.news.put(Ended(error.with_traceback(None) if error else None))
+        try:
+            if sequence.said and sequence.holding and not isinstance(error, GenerationFailed):
+                self._keep(sequence)
+            self._line.give_back(sequence)
+        except Exception as broken:
+            # Whoever waits hears of the end, even if some pages are lost.
+            log.error("the pages of a request were not given back", exc_info=broken)
+        sequence.news.put(Ended(copied(error) if error else None))

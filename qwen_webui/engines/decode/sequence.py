@@ -95,6 +95,11 @@ class Sequence:
     over: bool = False
 
     @property
+    def scored(self) -> bool:
+        """Whether all of it that is wanted is in the cache, and it is only read."""
+        return self.drawing is None and self.entered >= len(self.prompt) - 1
+
+    @property
     def tokens(self) -> int:
         """Places of the cache that it may come to need."""
         return len(self.prompt) + self.room

@@ -132,3 +132,15 @@ def test_a_score_is_what_generating_says(real: Process) -> None:
     assert scored.choices[0].logprobs.token_logprobs[1:] == pytest.approx(
         told.token_logprobs[1:], abs=1e-2
     )
+
+
+def test_a_beginning_that_was_read_before_is_counted_as_cached(real: Process) -> None:
+    """By the engine's own count, over all the ways between it and the client."""
+    told = []
+    for place in range(2):
+        text = "Tell me of the sea, of ships and of those who sail them. " * 6 + f"Part {place}."
+        answer = chat(real, messages=[{"role": "user", "content": text}], max_tokens=4)
+        usage = strictly(ChatCompletion, answer.json()).usage
+        told.append((usage.prompt_tokens_details.cached_tokens, usage.prompt_tokens))
+    (first, _), (again, prompt) = told
+    assert first < again < prompt and again >= prompt - 48

@@ -94,6 +94,7 @@ def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
 class Faulty(CpuComputer):
     """Goes wrong where a test says so; made of a sound one."""
 
+    before_seat: Callable[[Sequence[int]], None] = staticmethod(lambda _: None)
     before_prefill: Callable[[Sequence[int]], None] = staticmethod(lambda _: None)
     after_decode: Callable[[Sequence[int], Tensor], Tensor] = staticmethod(lambda _, found: found)
 
@@ -102,6 +103,10 @@ class Faulty(CpuComputer):
         sound.__class__ = cls
         assert isinstance(sound, Faulty)
         return sound
+
+    def seat(self, row: int, pages: Sequence[int]) -> None:
+        self.before_seat(pages)
+        super().seat(row, pages)
 
     def prefill(
         self, row: int, token_ids: Sequence[int], start: int, every: bool = False

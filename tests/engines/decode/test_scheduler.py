@@ -52,14 +52,6 @@ def shared() -> Iterator[DecodedModel]:
     found.unload()
 
 
-@pytest.fixture
-def faulty() -> Iterator[tuple[DecodedModel, Faulty]]:
-    on = Faulty.of(computer())
-    found = model(on=on)
-    yield found, on
-    found.unload()
-
-
 def together(found: DecodedModel, texts: Sequence[str], **fields: object) -> list[Reply]:
     with ThreadPoolExecutor(len(texts)) as pool:
         return list(pool.map(lambda text: answer(found, text, **fields), texts))
@@ -69,16 +61,23 @@ def test_256_greedy_tokens_are_those_of_transformers(shared: DecodedModel) -> No
     folder = DEMO / "demo-fp16"
     tokenizer = ChatTokenizer.load(folder)
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    for text in TEXTS[:1]:
-        ids = torch.tensor([tokenizer.encode_chat((Message("user", text),))])
+    for place, text in enumerate(TEXTS[:3]):
+        prompt = tokenizer.encode_chat((Message("user", text),))
+        said = answer(shared, text, max_new_tokens=256).ids
+        with torch.inference_mode():
+            logits = plain(torch.tensor([[*prompt, *said]])).logits[0]
+            logits[:, list(tokenizer.stop_ids)] = -torch.inf
+        assert len(said) == 256 and list(said) == logits.argmax(-1)[len(prompt) - 1 : -1].tolist()
+        if place:
+            continue
+        # Once the long way too: token by token as its own generate() goes.
+        ids = torch.tensor([prompt])
         whole = plain.generate(
             ids, attention_mask=torch.ones_like(ids), do_sample=False, repetition_penalty=1.0,
             max_new_tokens=256, suppress_tokens=list(tokenizer.stop_ids),
             temperature=None, top_p=None, top_k=None,
         )  # fmt: skip
-        assert (
-            list(answer(shared, text, max_new_tokens=256).ids) == whole[0, ids.shape[1] :].tolist()
-        )
+        assert list(said) == whole[0, len(prompt) :].tolist()
 
 
 def test_a_batch_changes_no_greedy_text(shared: DecodedModel) -> None:

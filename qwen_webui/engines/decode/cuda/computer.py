@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from qwen_webui.engines.decode.computer import Timed
 from qwen_webui.engines.decode.cuda.cache import MOST, PAGE, Buffers, Cache
 from qwen_webui.engines.decode.cuda.compiling import compile_all
 from qwen_webui.engines.decode.cuda.host import PinnedCopy, copy_bytes
@@ -59,6 +60,9 @@ class CudaComputer:
         self._copied = [torch.cuda.Event() for _ in range(PLACES)]
         self._place = 0
         self._computed = torch.cuda.Event()
+        # Around a piece of a prompt, and its tokens until it has been told how long it took.
+        self._began, self._ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        self._timing = 0
 
     def get_ready(self, more: Sequence[Callable[[Start], object]] = ()) -> DecodeStep:
         """Compile every kernel, those that `more` starts too, and record every graph: of the model
@@ -81,14 +85,31 @@ class CudaComputer:
         count = len(token_ids)
         assert 0 < count <= self.piece, "a piece has tokens, and no more than it may"
         tokens = torch.tensor(token_ids).to(self.device, non_blocking=True)
+        if timing := self._timing == 0:
+            self._began.record()
         if count > (MOST if every else self._few):
-            return self._prefill.run(tokens, self._cache.table[row], start, every)
+            logits = self._prefill.run(tokens, self._cache.table[row], start, every)
+        else:
+            logits = self._by_steps(row, tokens, start, every)
+        if timing:
+            self._ended.record()
+            self._timing = count
+        return logits
+
+    def _by_steps(self, row: int, tokens: Tensor, start: int, every: bool) -> Tensor:
         for part in tokens.split(MOST):
             self._upload([row] * len(part), range(start, start + len(part)), MOST)
             self.buffers.tokens[: len(part)].copy_(part)
             self._prompt.run()
             start += len(part)
-        return self._prompt.logits[:count] if every else self._prompt.logits[len(part) - 1]
+        return self._prompt.logits[: len(part)] if every else self._prompt.logits[len(part) - 1]
+
+    def timed(self) -> Timed | None:
+        """See computer.Computer."""
+        if self._timing == 0 or not self._ended.query():
+            return None
+        tokens, self._timing = self._timing, 0
+        return Timed(tokens, self._began.elapsed_time(self._ended) / 1000)
 
     def decode(self, rows: Sequence[int], tokens: Tensor, positions: Sequence[int]) -> Tensor:
         """The smallest graph that holds the rows; columns left over compute on the spare row."""

@@ -94,16 +94,16 @@ class CardSampler(Sampler):
             self._graphs[next(size for size in self._graphs if size >= count)].replay()
         else:
             rows = sent([d.row for d in drawings], self._device, torch.int32)
-            if any(drawing.mask is not None for drawing in drawings):
-                self._constrain(rows, drawings)
+            self._write(rows, drawings)
             bias = self._scores if self._bias is None else self._bias
             self._launch(launched, logits, rows, count, bias)
         tokens = self._out[:count]
+        draws = Draws(tokens, logprobs_of(logits, tokens, drawings))
         for drawing in drawings:
             drawing.index += 1
-        return Draws(tokens, logprobs_of(logits, tokens, drawings))
+        return draws
 
-    def _constrain(self, rows: Tensor, drawings: list[Drawing]) -> None:
+    def _write(self, rows: Tensor, drawings: list[Drawing]) -> None:
         """What may come next in these rows, and which draw of which token it is."""
         written = [number for drawing in drawings for number in _written(drawing)]
         self._state[rows.long()] = sent(written, self._device, torch.int32).view(-1, WIDTH)

@@ -85,10 +85,10 @@ def attention_kernel(
         end = tl.minimum(first + each, full)
         known = tl.minimum(length, end * PAGE)
         table = pages + column * page_stride
+        query = tl.load(q + place, mask=real[:, None], other=0.0)
         keys, values = _page_of(
             k_cache, v_cache, table, first, own, known, KV_HEADS, HEAD, PAGE
         )
-        query = tl.load(q + place, mask=real[:, None], other=0.0)
         top = tl.full([16], float("-inf"), tl.float32)
         weight = tl.zeros([16], tl.float32)
         total = tl.zeros([16, HEAD], tl.float32)

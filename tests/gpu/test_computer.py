@@ -109,10 +109,21 @@ def test_prefill_and_decode_leave_each_others_logits() -> None:
     assert torch.equal(decoded, as_decoded)
 
 
+def largest_error(name: str, dtype: Dtype) -> float:
+    """Of any logit, over 200 steps of a random text."""
+    own, text = computer(name, dtype), tokens(240, 12)
+    seat(own, 1, 300, 4)
+    found = [own.prefill(1, text[:40], 0).clone()]
+    for place in range(40, 240):
+        found.append(own.decode([1], on_card([text[place]]), [place])[0].clone())
+    return float((torch.stack(found) - expected(name, text)[39:]).abs().max())
+
+
 @every_precision
 def test_greedy_answers_are_the_references(name: str, dtype: Dtype, most: float) -> None:
     """256 tokens of our own choice; wherever the reference would choose another, its two best
-    logits are closer than twice the largest error seen."""
+    logits are closer than twice the largest error, which is measured on another text."""
+    error = largest_error(name, dtype)
     own, text = computer(name, dtype), tokens(40, 11)
     seat(own, 0, 300, 3)
     found = [own.prefill(0, text, 0).clone()]
@@ -122,7 +133,6 @@ def test_greedy_answers_are_the_references(name: str, dtype: Dtype, most: float)
         said.append(int(found[-1].argmax()))
     wanted = expected(name, text + said[:-1])[39:]
     ours = torch.stack(found)
-    error = float((ours - wanted).abs().max())
     best = wanted.topk(2, dim=1)
     other = best.indices[:, 0] != on_card(said)
     gaps = (best.values[:, 0] - best.values[:, 1])[other]
@@ -130,7 +140,7 @@ def test_greedy_answers_are_the_references(name: str, dtype: Dtype, most: float)
         f"{name} {dtype}: relative error {distance(ours, wanted):.1e}, largest {error:.1e}, "
         f"{int(other.sum())} of {len(said)} tokens differ"
     )
-    assert bool((gaps < 2 * error).all())
+    assert bool((gaps < 2 * error).all()) and int(other.sum()) <= 8
     assert distance(ours, wanted) < most
 
 

@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 KINDS = ("float16", "bfloat16", "int8", "int4", "awq")
 COUNTS = (1, 8, 16, 32)
 # qkv, o, gate and up, down: rows and inputs.
+HEADS = {"7B": (152064, 3584), "0.5B": (151936, 896)}
 SHAPES = {
     "7B": {"qkv": (4608, 3584), "o": (3584, 3584), "gate_up": (37888, 3584), "down": (3584, 18944)},
     "0.5B": {"qkv": (1152, 896), "o": (896, 896), "gate_up": (9728, 896), "down": (896, 4864)},
@@ -30,7 +31,10 @@ def test_products(kind: str, size: str) -> None:
 
     dtype = torch.bfloat16 if kind == "bfloat16" else torch.float16
     card = Card.here()
-    linears = {name: random_linear(kind, *shape) for name, shape in SHAPES[size].items()}
+    shapes = dict(SHAPES[size])
+    if kind.endswith("float16"):
+        shapes["head"] = HEADS[size]
+    linears = {name: random_linear(kind, *shape) for name, shape in shapes.items()}
     products = {name: product(linear, dtype) for name, linear in linears.items()}
 
     def x(count: int, inputs: int) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from qwen_webui.engines.decode.distribution import Shaping, candidates, drawn
 from qwen_webui.engines.decode.philox import uniform
-from qwen_webui.engines.decode.transfer import fetched, sent
+from qwen_webui.engines.decode.transfer import sent
 from qwen_webui.errors import InvalidRequest
 from qwen_webui.types import Sampling
 
@@ -108,9 +108,10 @@ class Draws:
 
     def __init__(self, tokens: Tensor, logprobs: dict[int, tuple[Tensor, Tensor]]) -> None:
         self.tokens = tokens
-        self._there = fetched(tokens)
+        self._there = _on_its_way(tokens)
         self._logprobs = {
-            place: (fetched(values), fetched(best)) for place, (values, best) in logprobs.items()
+            place: (_on_its_way(values), _on_its_way(best))
+            for place, (values, best) in logprobs.items()
         }
         self._event: torch.cuda.Event | None = None
         if tokens.is_cuda:
@@ -132,6 +133,13 @@ class Draws:
         values, tokens = self._logprobs[place]
         chosen, *best = values.tolist()
         return Logprobs(chosen, tokens.tolist(), best)
+
+
+def _on_its_way(tensor: Tensor) -> Tensor:
+    """Its copy on the host, which is there once the device has come so far."""
+    if not tensor.is_cuda:
+        return tensor
+    return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
 
 
 class Sampler:
@@ -171,7 +179,7 @@ class Sampler:
         tokens = self._chosen(scores, drawings)
         rows = sent([d.row for d in drawings], self._device)
         ones = torch.ones_like(tokens, dtype=torch.int32)
-        told = logprobs_of(logits, tokens, drawings)
+        told = logprobs_of(likely_of(logits, drawings), tokens)
         draws = Draws(tokens.masked_fill(~finite, -1), told)
         # Last: who runs out of memory before is drawn again, and nothing counts twice.
         self._said.index_put_((rows, tokens), ones, accumulate=True)
@@ -229,17 +237,25 @@ class Sampler:
         return tokens
 
 
-def logprobs_of(
-    logits: Tensor, tokens: Tensor, drawings: list[Drawing]
-) -> dict[int, tuple[Tensor, Tensor]]:
-    """By place in the batch: values of the chosen and the best, and the best ones' tokens."""
-    told = {}
+def likely_of(logits: Tensor, drawings: list[Drawing]) -> dict[int, tuple[Tensor, Tensor, Tensor]]:
+    """Of the places in the batch where they are asked for: all log-probabilities, the best of
+    them, and the best ones' tokens. What of `logprobs_of` takes memory."""
+    likely = {}
     for place, drawing in enumerate(drawings):
         if drawing.logprobs is not None:
             values = torch.log_softmax(logits[place], -1)
-            best = torch.topk(values, min(drawing.logprobs, len(values)))
-            chosen = values[tokens[place, None].clamp_min(0)]
-            told[place] = torch.cat([chosen, best.values]), best.indices
+            likely[place] = values, *torch.topk(values, min(drawing.logprobs, len(values)))
+    return likely
+
+
+def logprobs_of(
+    likely: dict[int, tuple[Tensor, Tensor, Tensor]], tokens: Tensor
+) -> dict[int, tuple[Tensor, Tensor]]:
+    """By place in the batch: values of the chosen and the best, and the best ones' tokens."""
+    told = {}
+    for place, (values, best, best_tokens) in likely.items():
+        chosen = values[tokens[place, None].clamp_min(0)]
+        told[place] = torch.cat([chosen, best]), best_tokens
     return told
 
 

@@ -225,10 +225,10 @@ class Scheduler:
         else:
             return
         # Outside `except`: inside it the traceback would still hold what filled the memory.
-        if len(sequences) == 1:
-            self._end(sequences[0], failure)
-            return
         for place, sequence in enumerate(sequences):
+            if len(sequences) == 1 or sequence.lost:
+                self._end(sequence, failure)
+                continue
             own = None if best is None else best[place : place + 1]
             self._draw(logits[place][None], [sequence], own)
 

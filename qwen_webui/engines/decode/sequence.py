@@ -100,6 +100,11 @@ class Sequence:
         return self.drawing is None and self.entered >= len(self.prompt) - 1
 
     @property
+    def lost(self) -> bool:
+        """Whether the sampler has counted a token that never came: drawn again it were another."""
+        return self.drawing is not None and self.drawing.index != self.drawn
+
+    @property
     def tokens(self) -> int:
         """Places of the cache that it may come to need."""
         return len(self.prompt) + self.room

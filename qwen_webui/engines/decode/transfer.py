@@ -1,4 +1,4 @@
-"""Small tensors on their way to the device and back, without waiting for what it computes."""
+"""Small lists of numbers on their way to the device, without waiting for what it computes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,3 @@ def sent(
     pinned = device.type == "cuda"
     here = torch.tensor(numbers, dtype=dtype, pin_memory=pinned)
     return here.to(device, non_blocking=True) if pinned else here
-
-
-def fetched(there: Tensor) -> Tensor:
-    """A copy in the host's memory. Of a card's it is whole once an event recorded after it has
-    come; nobody waits before that."""
-    if there.device.type != "cuda":
-        return there
-    here = torch.empty_like(there, device="cpu", pin_memory=True)
-    return here.copy_(there, non_blocking=True)

@@ -282,3 +282,25 @@ def test_who_waits_is_looked_at_again_when_the_same_beginning_was_computed() -> 
     pages.filled(first.holding, first.prompt)
     assert seated() == [second] and second.cached == 12
     assert failed == []
+
+
+def test_a_token_that_was_counted_and_lost_is_never_drawn_again(
+    faulty: Broken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card counts as it draws; whoever it counted ends rather than say something else."""
+    found, _ = faulty
+    draw = Sampler.draw
+
+    def torn(self: Sampler, logits: Tensor, drawings: list[Drawing]) -> Draws:
+        draws = draw(self, logits, drawings)
+        if len(drawings) > 1:
+            raise torch.OutOfMemoryError(FULL)
+        return draws
+
+    first = running(found, max_new_tokens=1500)
+    monkeypatch.setattr(Sampler, "draw", torn)
+    second = Asked(found, "And me!", max_new_tokens=1500)
+    for asked in (first, second):
+        with pytest.raises(torch.OutOfMemoryError):
+            asked.whole()
+    assert all_free(found)

@@ -104,6 +104,14 @@ class CudaComputer:
             start += len(part)
         return self._prompt.logits[: len(part)] if every else self._prompt.logits[len(part) - 1]
 
+    def first_of(self, token_ids: list[int], by_steps: bool) -> Tensor:
+        """Logits after `token_ids` in row 0, one way or the other, for the check after a load."""
+        tokens = torch.tensor(token_ids, device=self.device)
+        with torch.inference_mode():
+            if by_steps:
+                return self._by_steps(0, tokens, 0, every=False)
+            return self._prefill.run(tokens, self._cache.table[0], 0, every=False)
+
     def timed(self) -> Timed | None:
         """See computer.Computer."""
         if self._timing == 0 or not self._ended.query():

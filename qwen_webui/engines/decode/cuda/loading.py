@@ -77,7 +77,8 @@ def assemble(
     computer = CudaComputer(weights, cache, card, piece)
     first = computer.get_ready(check.kernels(weights, card) if source else ())
     if source is not None:
-        check.check(source, weights, first, card)
+        computer.seat(0, [0])
+        check.check(source, weights, first, card, computer.first_of)
     return computer
 
 

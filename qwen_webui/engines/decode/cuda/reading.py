@@ -75,7 +75,7 @@ class Readers:
             if count == 0:
                 raise OSError("a file of weights became shorter while it was read")
             done += count
-        with torch.cuda.stream(own.stream):
+        with torch.inference_mode(), torch.cuda.stream(own.stream):
             own.stream.wait_event(free)
             part.copy_(here, non_blocking=True)
             own.stream.synchronize()

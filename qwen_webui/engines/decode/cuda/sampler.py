@@ -19,7 +19,14 @@ from qwen_webui.engines.decode.cuda.cache import MOST, power_of_two
 from qwen_webui.engines.decode.cuda.kernels import sampling as kernels
 from qwen_webui.engines.decode.cuda.kernels.choosing import choose_kernel
 from qwen_webui.engines.decode.cuda.step import Start, launched
-from qwen_webui.engines.decode.sampling import Drawing, Draws, Mask, Sampler, logprobs_of
+from qwen_webui.engines.decode.sampling import (
+    Drawing,
+    Draws,
+    Mask,
+    Sampler,
+    likely_of,
+    logprobs_of,
+)
 from qwen_webui.engines.decode.transfer import sent
 
 BLOCK, BINS, MANY = (int(size.value) for size in (kernels.BLOCK, kernels.BINS, kernels.MANY))
@@ -89,6 +96,8 @@ class CardSampler(Sampler):
     def draw(self, logits: Tensor, drawings: list[Drawing]) -> Draws:
         """One token for each row of `logits`, which stay as they are."""
         count = len(drawings)
+        # Before the draw, which the card counts: where memory lacks for this it can be repeated.
+        likely = likely_of(logits, drawings)
         own = logits.data_ptr() == self._logits.data_ptr()
         if own and not any(drawing.mask or drawing.bias is not None for drawing in drawings):
             self._graphs[next(size for size in self._graphs if size >= count)].replay()
@@ -98,10 +107,9 @@ class CardSampler(Sampler):
             bias = self._scores if self._bias is None else self._bias
             self._launch(launched, logits, rows, count, bias)
         tokens = self._out[:count]
-        draws = Draws(tokens, logprobs_of(logits, tokens, drawings))
         for drawing in drawings:
             drawing.index += 1
-        return draws
+        return Draws(tokens, logprobs_of(likely, tokens))
 
     def _write(self, rows: Tensor, drawings: list[Drawing]) -> None:
         """What may come next in these rows, and which draw of which token it is."""

@@ -211,25 +211,6 @@ def test_all_memory_comes_back() -> None:
     assert after - before < 1 << 20
 
 
-@pytest.mark.parametrize("name", ["demo-fp16", "demo-gptq-int4", "demo-awq-int4"])
-def test_files_are_read_as_the_library_reads_them(name: str) -> None:
-    from pathlib import Path
-
-    from safetensors import safe_open
-
-    from qwen_webui.engines.decode.cuda.reading import Readers
-
-    seen = 0
-    with Readers() as readers:
-        for path in sorted(Path(plan(name, "float16").folder).glob("*.safetensors")):
-            own = readers.opened(path)
-            with safe_open(path, framework="pt", device="cuda") as theirs:
-                for tensor in theirs.keys():  # noqa: SIM118
-                    assert torch.equal(own.get_tensor(tensor), theirs.get_tensor(tensor)), tensor
-                    seen += 1
-    assert seen > 10
-
-
 @pytest.mark.parametrize("count", [20, 300])
 def test_a_piece_is_timed_by_the_card_and_told_once(count: int) -> None:
     own = computer("demo-fp16", "float16")

@@ -21,7 +21,7 @@ class Pace:
     def piece(self, running: bool) -> int:
         """Tokens of the next piece."""
         if self._seconds is None:
-            return min(self._most, max(LEAST, self._most // 4))
+            return min(self._most, max(LEAST, self._most // 8))
         bound = STALL_SECONDS if running else ALONE_SECONDS
         return min(self._most, max(LEAST, int(bound / self._seconds)))
 

@@ -6,9 +6,8 @@ Reads FP16, GPTQ and AWQ as published and unpacks what is packed (layouts.py). B
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +88,9 @@ class Source:
     """The tensors of one folder, read onto `device`. Raises CheckpointError for what is missing,
     NotForThisPath for layouts that are not read here."""
 
-    def __init__(
-        self, folder: Path, config: PretrainedConfig, device: str = "cpu",
-        opened: Callable[[Path], Any] | None = None,
-    ) -> None:  # fmt: skip
-        """`opened` reads a file as safetensors.safe_open does, where there is a faster way."""
+    def __init__(self, folder: Path, config: PretrainedConfig, device: str = "cpu") -> None:
         self.shape = Shape.of(config)
-        self._open = opened or partial(safe_open, framework="pt", device=device)
+        self._device = device
         self._tied = bool(config.tie_word_embeddings)
         self._quantized = quantization(config)
         if self._quantized is not None:
@@ -182,7 +177,7 @@ class Source:
                 "or use another."
             )
         if path not in self._files:
-            self._files[path] = self._open(path)
+            self._files[path] = safe_open(path, framework="pt", device=self._device)
         found: Tensor = self._files[path].get_tensor(name)
         return found
 

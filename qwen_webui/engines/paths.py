@@ -22,6 +22,7 @@ from qwen_webui.engines.failures import of_load
 from qwen_webui.engines.kernels import quantization, refuse_unreadable
 from qwen_webui.engines.loading import choose_dtype, has_generation_config, read_config
 from qwen_webui.engines.progress import Emit, LoadProgress
+from qwen_webui.errors import CheckpointError
 from qwen_webui.types import (
     DistributionRequest,
     Distributions,
@@ -92,6 +93,11 @@ def _load(plan: LoadPlan, cache: HostCache) -> AnyModel:
         reason = str(error)
     else:
         return _with_notes(plan, model)
+    if plan.engine_path == "ours":
+        raise CheckpointError(
+            f"Our own path does not compute {plan.spec.title} here: {reason}. Start without "
+            "--engine-path to let the reference path answer."
+        )
     log.warning("the reference path computes %s: %s", plan.spec.name, reason)
     devices.give_back()
     return _load_reference(plan, config, reason)

@@ -67,16 +67,17 @@ def key_of(plan: LoadPlan, dtype: Dtype) -> Key:
     return str(Path(plan.folder).resolve()), dtype, told
 
 
-def short_of_memory() -> bool:
-    """Whether programs of this machine, or of this container, may soon get none."""
+def short_of_memory(more: int = 0) -> bool:
+    """Whether programs of this machine, or of this container, may soon get none, once `more` bytes
+    are taken."""
     room = machine_memory("cpu")
-    return room.free < max(FLOOR, FLOOR_SHARE * room.total)
+    return room.free - more < max(FLOOR, FLOOR_SHARE * room.total)
 
 
 class HostCache:
     """Copies by key. May be used from several threads; one copy is made at a time."""
 
-    def __init__(self, short: Callable[[], bool] = short_of_memory) -> None:
+    def __init__(self, short: Callable[[int], bool] = short_of_memory) -> None:
         self._short = short
         self._copies: OrderedDict[Key, Copy] = OrderedDict()
         self._limit = 0
@@ -104,14 +105,22 @@ class HostCache:
                 self._copies.move_to_end(key)
             yield self._copies.get(key)
 
+    def forget(self, key: Key) -> None:
+        """Drop the copy under `key`: nothing could be made of it."""
+        with self._lock:
+            if (copy := self._copies.pop(key, None)) is not None:
+                copy.release()
+
     def keep(self, key: Key, computer: Copyable) -> None:
         """Have `computer` make its copy in the background, unless it is there, or too large, or
         memory is short. Until `settle` the computer is held."""
         nbytes = computer.copy_bytes
         with self._lock:
-            if key in self._copies or nbytes > self._limit or self._short():
+            if key in self._copies or nbytes > self._limit:
                 return
             self._evict(self._limit - nbytes)
+            if self._short(nbytes):
+                return
         self._stop.clear()
         self._making = threading.Thread(
             target=self._make, args=(key, computer), name="host-cache", daemon=True
@@ -129,7 +138,7 @@ class HostCache:
     def trim(self) -> None:
         """Drop copies, least recently used first, while memory is short."""
         with self._lock:
-            while self._copies and self._short():
+            while self._copies and self._short(0):
                 self._drop()
                 log.info("memory is short: a checkpoint kept in the host's memory was dropped")
 
@@ -149,7 +158,11 @@ class HostCache:
     def _watch(self) -> None:
         pause = threading.Event()
         while not pause.wait(WATCH_SECONDS):
-            self.trim()
+            try:
+                self.trim()
+            except Exception as error:
+                # What could not be given back is looked at again.
+                log.error("the host's memory could not be given back", exc_info=error)
             with self._lock:
                 if not self._copies:
                     self._watching = False

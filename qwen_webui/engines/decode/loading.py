@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib
 import logging
+from typing import Any
 
 from transformers import PretrainedConfig
 
 from qwen_webui.engines.decode.computer import Computer
-from qwen_webui.engines.decode.host_cache import Copyable, HostCache, key_of
+from qwen_webui.engines.decode.host_cache import Copyable, HostCache, Key, key_of
 from qwen_webui.engines.decode.model import DecodedModel
+from qwen_webui.engines.failures import is_out_of_memory
 from qwen_webui.types import Device, Dtype, LoadPlan
 
 log = logging.getLogger(__name__)
@@ -34,12 +36,8 @@ def load_decoded(
     loader = importlib.import_module(LOADERS[plan.device])
     cache.limit(plan.host_cache)
     key = key_of(plan, dtype)
-    computer: Computer
-    with cache.lent(key) as copy:
-        if copy is not None:
-            log.info("%s comes from the host's memory", plan.spec.name)
-            computer = loader.restore(copy, config, plan.max_context)
-    if copy is None:
+    computer = _restored(plan, config, loader, cache, key)
+    if computer is None:
         computer = loader.load_computer(plan, config, dtype)
     try:
         model = DecodedModel(plan, config, computer, dtype)
@@ -55,3 +53,23 @@ def load_decoded(
         model.unload()
         raise
     return model
+
+
+def _restored(
+    plan: LoadPlan, config: PretrainedConfig, loader: Any, cache: HostCache, key: Key
+) -> Computer | None:
+    """From `cache`; None where it is not there, or nothing can be made of it: the files are."""
+    with cache.lent(key) as copy:
+        if copy is None:
+            return None
+        log.info("%s comes from the host's memory", plan.spec.name)
+        try:
+            computer: Computer = loader.restore(copy, config, plan.max_context)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            log.warning("the copy of %s is of no use", plan.spec.name, exc_info=error)
+        else:
+            return computer
+    cache.forget(key)
+    return None

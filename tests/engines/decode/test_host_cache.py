@@ -68,7 +68,7 @@ def holds(cache: HostCache, key: Key) -> bool:
 
 
 def test_the_least_recently_used_goes_first() -> None:
-    cache = HostCache(lambda: False)
+    cache = HostCache(lambda _: False)
     cache.limit(100)
     first, second = kept(cache, A, 40), kept(cache, B, 40)
     assert holds(cache, A)
@@ -81,7 +81,7 @@ def test_the_least_recently_used_goes_first() -> None:
 
 
 def test_nothing_goes_for_what_would_not_fit_anyway() -> None:
-    cache = HostCache(lambda: False)
+    cache = HostCache(lambda _: False)
     cache.limit(100)
     kept(cache, A, 60)
     assert kept(cache, B, 101).copies == []
@@ -92,7 +92,7 @@ def test_nothing_goes_for_what_would_not_fit_anyway() -> None:
 
 def test_short_of_memory_nothing_is_kept_and_what_was_is_dropped() -> None:
     free = [200]
-    cache = HostCache(lambda: free[0] < 100)
+    cache = HostCache(lambda more: free[0] - more < 100)
     cache.limit(1000)
     sources = [kept(cache, key, 30) for key in (A, B)]
     free[0] = 50
@@ -105,7 +105,7 @@ def test_short_of_memory_nothing_is_kept_and_what_was_is_dropped() -> None:
 def test_memory_that_falls_short_later_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qwen_webui.engines.decode.host_cache.WATCH_SECONDS", 0.01)
     short = threading.Event()
-    cache = HostCache(short.is_set)
+    cache = HostCache(lambda _: short.is_set())
     cache.limit(100)
     source = kept(cache, A, 40)
     short.set()
@@ -115,8 +115,38 @@ def test_memory_that_falls_short_later_is_noticed(monkeypatch: pytest.MonkeyPatc
     assert source.copies[0].released
 
 
+def test_a_copy_that_would_leave_too_little_is_not_made() -> None:
+    cache = HostCache(lambda more: 120 - more < 100)
+    cache.limit(1000)
+    assert kept(cache, A, 30).copies == []
+    assert len(kept(cache, B, 20).copies) == 1
+
+
+def test_memory_is_watched_on_after_a_copy_could_not_be_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("qwen_webui.engines.decode.host_cache.WATCH_SECONDS", 0.01)
+    short, asked = threading.Event(), threading.Semaphore(0)
+
+    def failing(more: int) -> bool:
+        if short.is_set() and not asked.acquire(blocking=False):
+            raise RuntimeError("the driver is busy")
+        return short.is_set()
+
+    cache = HostCache(failing)
+    cache.limit(100)
+    others = set(threading.enumerate())
+    source = kept(cache, A, 40)
+    short.set()
+    (watcher,) = set(threading.enumerate()) - others
+    assert not source.copies[0].released
+    asked.release()
+    watcher.join(5)
+    assert source.copies[0].released and not watcher.is_alive()
+
+
 def test_one_that_is_unloaded_first_is_not_kept() -> None:
-    cache = HostCache(lambda: False)
+    cache = HostCache(lambda _: False)
     cache.limit(100)
     source = Source(40)
     source.go.clear()
@@ -181,7 +211,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def test_a_checkpoint_loaded_before_comes_from_its_copy(tiny: Path, counting: list[str]) -> None:
-    cache = HostCache(lambda: False)
+    cache = HostCache(lambda _: False)
     said = []
     for context in (1024, 512, 512):
         wanted = dataclasses.replace(
@@ -199,9 +229,29 @@ def test_a_checkpoint_loaded_before_comes_from_its_copy(tiny: Path, counting: li
 
 
 def test_without_room_nothing_is_kept(tiny: Path, counting: list[str]) -> None:
-    cache = HostCache(lambda: False)
+    cache = HostCache(lambda _: False)
     for _ in range(2):
         model = load_model(plan(tiny, engine_path="ours"), lambda _: None, cache)
         cache.settle()
         model.unload()
     assert counting == ["load", "load"] and cache.nbytes == 0
+
+
+def test_what_no_model_can_be_made_of_is_forgotten_and_the_files_are_read(
+    tiny: Path, counting: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = HostCache(lambda _: False)
+    wanted = dataclasses.replace(plan(tiny, engine_path="ours"), host_cache=5000)
+    load_model(wanted, lambda _: None, cache).unload()
+    cache.settle()
+    assert cache.nbytes == 1000
+
+    def broken(*_: object) -> Computer:
+        raise RuntimeError("CUDA error: invalid argument")
+
+    monkeypatch.setattr(sys.modules["a_loader_with_copies"], "restore", broken)
+    model = load_model(wanted, lambda _: None, cache)
+    assert counting == ["load", "load"]
+    cache.settle()
+    assert cache.nbytes == 1000
+    model.unload()

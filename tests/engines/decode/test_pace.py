@@ -64,7 +64,7 @@ def test_alone_pieces_are_as_long_as_a_cancel_may_wait() -> None:
 
 
 def test_while_no_time_is_known_pieces_stay_cautious() -> None:
-    assert set(pieces_of(None, beside=True)) == {CpuComputer.piece // 4}
+    assert set(pieces_of(None, beside=True)) == {CpuComputer.piece // 8}
 
 
 def test_a_device_that_slows_down_is_followed() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
 from qwen_webui.engines.cancelling import Ticket
 from qwen_webui.engines.decode.model import DecodedModel
 from qwen_webui.engines.paths import load_model
 from qwen_webui.engines.transformers import LoadedModel
+from qwen_webui.errors import CheckpointError
 from qwen_webui.types import GenerationEvent
 from tests.engines.asking import Reply, request
 from tests.engines.checkpoints import plan, random_weights, write_checkpoint
@@ -37,3 +40,9 @@ def test_what_ours_does_not_take_the_reference_computes_and_says_so(tmp_path: Pa
     found.generate(request(max_new_tokens=4), Ticket(), said.append)
     assert len(Reply(tuple(said)).ids) == 4
     found.unload()
+
+
+def test_who_asks_for_ours_alone_is_told_why_it_does_not_compute(tmp_path: Path) -> None:
+    odd = write_checkpoint(tmp_path / "odd", random_weights(), hidden_act="gelu")
+    with pytest.raises(CheckpointError, match=r"does not compute .* here: .*gelu"):
+        load_model(plan(odd, engine_path="ours"), lambda _: None)

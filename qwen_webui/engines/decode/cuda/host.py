@@ -26,12 +26,17 @@ class PinnedCopy:
         """Copies `weights` on a stream of its own. Raises NotKept when stopped, or where the system
         locks no such memory."""
         self.nbytes = copy_bytes(weights)
-        self._block = torch.empty(self.nbytes, dtype=torch.uint8)
+        try:
+            self._block = torch.empty(self.nbytes, dtype=torch.uint8)
+        except RuntimeError as error:
+            raise NotKept(f"the host has no {self.nbytes:,} bytes") from error
         driver = torch.cuda.cudart()
         failed = int(driver.cudaHostRegister(self._block.data_ptr(), self.nbytes, 0))
         if failed:
             raise NotKept(f"{self.nbytes:,} bytes could not be locked (CUDA error {failed})")
         self._at = 0
+        # Recorded behind the last copies from it.
+        self.arrived: torch.cuda.Event | None = None
         try:
             with torch.cuda.stream(torch.cuda.Stream()):
                 self.weights = _moved(weights, lambda tensor: self._take(tensor, stop))
@@ -43,7 +48,9 @@ class PinnedCopy:
 
     def release(self) -> None:
         """Give the memory back, once what is copied from it has arrived."""
-        torch.cuda.synchronize()
+        # Not the whole device: another thread may be recording a graph.
+        if self.arrived is not None:
+            self.arrived.synchronize()
         torch.cuda.cudart().cudaHostUnregister(self._block.data_ptr())
         del self.weights, self._block
 
@@ -55,9 +62,12 @@ class PinnedCopy:
         return place.view(tensor.shape).copy_(tensor, non_blocking=True)
 
 
-def restored(weights: Weights) -> Weights:
-    """The weights of a PinnedCopy on the card again; copies are queued on the current stream."""
-    return _moved(weights, lambda tensor: tensor.to("cuda", non_blocking=True))
+def restored(saved: PinnedCopy) -> Weights:
+    """The weights on the card again; copies are queued on the current stream."""
+    weights = _moved(saved.weights, lambda tensor: tensor.to("cuda", non_blocking=True))
+    saved.arrived = torch.cuda.Event()
+    saved.arrived.record()
+    return weights
 
 
 def copy_bytes(weights: Weights) -> int:

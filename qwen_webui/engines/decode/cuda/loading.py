@@ -83,7 +83,7 @@ def assemble(
 def restore(saved: Copy, config: PretrainedConfig, max_context: int) -> CudaComputer:
     """From what CudaComputer.saved returned. Raises torch.OutOfMemoryError."""
     assert isinstance(saved, PinnedCopy), "a card keeps pinned copies"
-    return assemble(restored(saved.weights), config, max_context)
+    return assemble(restored(saved), config, max_context)
 
 
 def room() -> int:

@@ -64,7 +64,7 @@ class CardSampler(Sampler):
         self._values = empty(MOST, MANY, dtype=single)
         self._likely = empty(MOST, self._blocks, dtype=torch.int64)
         self._out = empty(MOST, dtype=torch.int64)
-        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
 
     def compile(self, start: Start) -> None:
         """Hand each kernel to `start`."""
@@ -78,11 +78,11 @@ class CardSampler(Sampler):
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._launch(launched, self._logits, self._rows, size, self._scores)
-            self._graphs[size] = graph
+            self.graphs[size] = graph
 
     def release(self) -> None:
         """Give up the graphs."""
-        self._graphs.clear()
+        self.graphs.clear()
 
     def seat(self, drawing: Drawing, prompt: Sequence[int]) -> None:
         """A sequence has taken `drawing.row`."""
@@ -100,7 +100,7 @@ class CardSampler(Sampler):
         likely = likely_of(logits, drawings)
         own = logits.data_ptr() == self._logits.data_ptr()
         if own and not any(drawing.mask or drawing.bias is not None for drawing in drawings):
-            self._graphs[next(size for size in self._graphs if size >= count)].replay()
+            self.graphs[next(size for size in self.graphs if size >= count)].replay()
         else:
             rows = sent([d.row for d in drawings], self._device, torch.int32)
             self._write(rows, drawings)

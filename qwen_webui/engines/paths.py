@@ -23,6 +23,8 @@ from qwen_webui.engines.kernels import quantization, refuse_unreadable
 from qwen_webui.engines.loading import choose_dtype, has_generation_config, read_config
 from qwen_webui.engines.progress import Emit, LoadProgress
 from qwen_webui.errors import CheckpointError
+from qwen_webui.extras import INSTALL, has_quantizers
+from qwen_webui.memory import GIB
 from qwen_webui.types import (
     DistributionRequest,
     Distributions,
@@ -105,11 +107,29 @@ def _load(plan: LoadPlan, cache: HostCache) -> AnyModel:
 
 def _load_reference(plan: LoadPlan, config: PretrainedConfig, reason: str = "") -> AnyModel:
     """`reason` is why ours does not compute it."""
+    if reason and quantization(config) is not None and not has_quantizers():
+        return _load_dense(plan, config, reason)
     refuse_unreadable(plan.spec.title, quantization(config), plan.device, reason)
     model: AnyModel = importlib.import_module(REFERENCE).load_reference(plan)
     if not reason:
         return _with_notes(plan, model)
     return _with_notes(plan, model, f"The quick path does not take this checkpoint here: {reason}.")
+
+
+def _load_dense(plan: LoadPlan, config: PretrainedConfig, reason: str) -> AnyModel:
+    """What nothing that is installed multiplies packed, in full."""
+    try:
+        model: AnyModel = importlib.import_module(REFERENCE).load_dense(plan, reason)
+    except NotForThisPath as error:
+        log.info("%s is not read in full either: %s", plan.spec.name, error)
+        refuse_unreadable(plan.spec.title, quantization(config), plan.device, reason)
+        raise
+    full = model.info.weights_bytes / GIB
+    return _with_notes(
+        plan, model,
+        f"The quick path does not take this checkpoint here: {reason}. Its weights are held in "
+        f"full, {full:.1f} GiB; gptqmodel would keep them packed: {INSTALL}.",
+    )  # fmt: skip
 
 
 def _with_notes(plan: LoadPlan, model: AnyModel, *more: str) -> AnyModel:

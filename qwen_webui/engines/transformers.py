@@ -17,6 +17,7 @@ from qwen_webui.engines import device as devices
 from qwen_webui.engines.cancelling import LayerHooks, Ticket
 from qwen_webui.engines.compiled import Grammars
 from qwen_webui.engines.constraint import guiding
+from qwen_webui.engines.dense import read_dense
 from qwen_webui.engines.failures import is_out_of_memory
 from qwen_webui.engines.kernels import candidates, kernel_of, quantization
 from qwen_webui.engines.loading import (
@@ -186,6 +187,17 @@ def load_reference(plan: LoadPlan) -> LoadedModel:
             log.warning("kernel %s does not work here: %s", kernel, error)
         devices.give_back()
     return _try(plan, tokenizer, dtype, last)
+
+
+def load_dense(plan: LoadPlan, reason: str) -> LoadedModel:
+    """The model with its quantised weights in full, tried out; `reason` is why. Raises also
+    NotForThisPath."""
+    tokenizer = ChatTokenizer.load(Path(plan.folder))
+    config = read_config(plan)
+    dtype = choose_dtype(plan, config)
+    model = LoadedModel(plan, read_dense(plan, config, dtype, reason), tokenizer, dtype)
+    model.warm_up()
+    return model
 
 
 def _try(plan: LoadPlan, tokenizer: ChatTokenizer, dtype: Dtype, kernel: str | None) -> LoadedModel:

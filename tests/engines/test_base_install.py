@@ -53,10 +53,10 @@ async def test_the_reference_path_names_what_it_lacks(loader: ProcessLoader) -> 
     await plain.close()
 
 
-async def test_what_ours_does_not_take_is_told_with_the_way_out(
+async def test_what_nothing_reads_is_told_with_the_way_out(
     loader: ProcessLoader, tmp_path: Path
 ) -> None:
-    ordered = {**old_gptq(4), "desc_act": True}
-    odd = write_checkpoint(tmp_path / "odd", random_weights(), quantization_config=ordered)
-    with pytest.raises(CheckpointError, match=f"desc_act.*{INSTALL}"):
+    other = {**old_gptq(4), "lm_head": True}
+    odd = write_checkpoint(tmp_path / "odd", random_weights(), quantization_config=other)
+    with pytest.raises(CheckpointError, match=f"output matrix.*{INSTALL}"):
         await loader.load(plan(odd), lambda _: None)

@@ -21,6 +21,7 @@ from qwen_webui.engines.decode.layouts import Linear, Plain, unpack_awq, unpack_
 from qwen_webui.engines.kernels import quantization
 from qwen_webui.errors import CheckpointError
 
+OUT_OF_ORDER = "its groups are in the order of activations (desc_act)"
 # Those whose frequencies do not depend on how long a text is.
 ROTATIONS = ("default", "yarn", "linear")
 
@@ -88,13 +89,17 @@ class Source:
     """The tensors of one folder, read onto `device`. Raises CheckpointError for what is missing,
     NotForThisPath for layouts that are not read here."""
 
-    def __init__(self, folder: Path, config: PretrainedConfig, device: str = "cpu") -> None:
+    def __init__(
+        self, folder: Path, config: PretrainedConfig, device: str = "cpu", any_order: bool = False
+    ) -> None:
+        """With `any_order`, products whose groups are in the order of activations (desc_act) come
+        unpacked to floats; otherwise they are refused."""
         self.shape = Shape.of(config)
-        self._device = device
+        self._device, self._any_order = device, any_order
         self._tied = bool(config.tie_word_embeddings)
         self._quantized = quantization(config)
         if self._quantized is not None:
-            _require_known(self._quantized)
+            _require_known(self._quantized, any_order)
         self._files: dict[Path, Any] = {}
         self._of = _files_of(folder)
 
@@ -152,15 +157,19 @@ class Source:
             version = self._quantized.get("checkpoint_format") or "gptq"
             bits = int(self._quantized["bits"])
             plain = unpack_gptq(words, zeros, scales, bits, version == "gptq")
-            self._require_groups_in_order(name, plain)
+            return self._in_order(name, plain)
         return plain
 
-    def _require_groups_in_order(self, name: str, plain: Plain) -> None:
+    def _in_order(self, name: str, plain: Plain) -> Linear:
         if f"{name}.g_idx" not in self._of:
-            return
+            return plain
+        groups = self._tensor(f"{name}.g_idx").long()
         inputs = torch.arange(plain.values.shape[1], device=plain.values.device)
-        if not torch.equal(self._tensor(f"{name}.g_idx").long(), inputs // plain.group):
-            raise NotForThisPath("its groups are in the order of activations (desc_act)")
+        if torch.equal(groups, inputs // plain.group):
+            return plain
+        if not self._any_order:
+            raise NotForThisPath(OUT_OF_ORDER)
+        return (plain.values.float() - plain.zeros[:, groups]) * plain.scales[:, groups]
 
     def _refuse_other_biases(self, at: str) -> None:
         """AutoGPTQ wrote biases of zeros where Qwen2 has none; others would mean something."""
@@ -212,13 +221,13 @@ def _files_of(folder: Path) -> dict[str, Path]:
         return dict.fromkeys(opened.keys(), single)
 
 
-def _require_known(quantized: Mapping[str, Any]) -> None:
+def _require_known(quantized: Mapping[str, Any], any_order: bool) -> None:
     method, bits = quantized.get("quant_method"), quantized.get("bits")
     if method == "gptq" and bits in (4, 8):
         if quantized.get("checkpoint_format", "gptq") not in ("gptq", "gptq_v2"):
             raise NotForThisPath(f"format {quantized['checkpoint_format']} of GPTQ")
-        if quantized.get("desc_act"):
-            raise NotForThisPath("its groups are in the order of activations (desc_act)")
+        if quantized.get("desc_act") and not any_order:
+            raise NotForThisPath(OUT_OF_ORDER)
     elif method == "awq" and bits in (4, None):
         if str(quantized.get("version", "gemm")).lower() != "gemm":
             raise NotForThisPath(f"version {quantized['version']} of AWQ")

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def card() -> None:
-    """Skips without a card."""
+    """Skips without a card, before any other fixture asks for one."""
     if not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA card and Triton; there is none on this machine")
     pytest.importorskip("triton")

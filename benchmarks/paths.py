@@ -3,9 +3,11 @@
     python benchmarks/paths.py [--device cpu|cuda] [--tokens 200] [--rounds 3] [--kinds fp16,...]
 
 decode.py --device cpu does the same for the shapes of 0.5B. For each precision: tokens/s of one
-greedy answer on the reference path and on ours, in turns, and of 8 at once on ours; medians. Then
-the ratios to one answer on the reference path. In the process itself, without the pipe to the web
-process. Needs torch, transformers and gptqmodel.
+greedy answer on the reference path and on ours, in turns, and of 8 at once on ours; then the ratios
+to one answer on the reference path, of each round by itself: medians (lowest-highest). Then the
+milliseconds of an answer of one token to a long question, on both paths and, asked once more, on
+ours, which then finds the question in its cache. In the process itself, without the pipe to the
+web process. Needs torch, transformers and gptqmodel.
 """
 
 from __future__ import annotations
@@ -44,11 +46,13 @@ QUESTIONS = (
     "Why is the sky blue?",
     "List three fruits.",
 )
-
+# What makes a question long: some three hundred tokens.
+LONG = " Count the boats of the harbour and say their names." * 24
 
 HEAD = (
-    "| precision | reference | ours | reference, 1 | ours, 1 | ours, 8 in all | 1 | 8 |\n"
-    "|---|---|---|---|---|---|---|---|"
+    "| precision | reference | ours | reference, 1 | ours, 1 | ours, 8 in all | 1 | 8 "
+    "| first, reference | first, ours | again, ours |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -80,22 +84,33 @@ def rate(model: AnyModel, questions: tuple[str, ...], tokens: int) -> float:
         return sum(map(len, answers)) / (time.perf_counter() - began)
 
 
+def milliseconds(model: AnyModel, question: str) -> float:
+    """To the first token."""
+    began = time.perf_counter()
+    said(model, question, 1)
+    return (time.perf_counter() - began) * 1e3
+
+
+def spread(found: list[float]) -> str:
+    """The median (lowest-highest)."""
+    return f"{statistics.median(found):.1f} ({min(found):.1f}-{max(found):.1f})"
+
+
 def measure(folder: Path, device: str, tokens: int, rounds: int) -> None:
     """One line of the table."""
     reference, ours = load(folder, device, "reference"), load(folder, device, "ours")
-    one: list[float] = []
-    own: list[float] = []
-    eight: list[float] = []
+    rates: list[tuple[float, ...]] = []
+    waits: list[tuple[float, ...]] = []
     for question in QUESTIONS[:rounds]:
-        one.append(rate(reference, (question,), tokens))
-        own.append(rate(ours, (question,), tokens))
-        eight.append(rate(ours, QUESTIONS, tokens))
-    base, alone, together = (statistics.median(found) for found in (one, own, eight))
-    print(
-        f"| {folder.name} | {reference.info.kernel} | {ours.info.kernel} | {base:.1f} "
-        f"| {alone:.1f} | {together:.1f} | {alone / base:.1f} | {together / base:.1f} |",
-        flush=True,
-    )
+        one, own = (rate(model, (question,), tokens) for model in (reference, ours))
+        rates.append((one, own, rate(ours, QUESTIONS, tokens)))
+        long = question + LONG
+        waits.append(tuple(milliseconds(model, long) for model in (reference, ours, ours)))
+    figures = [f"{statistics.median(found):.1f}" for found in zip(*rates, strict=True)]
+    figures += [spread([found[place] / found[0] for found in rates]) for place in (1, 2)]
+    figures += [f"{statistics.median(found):.0f}" for found in zip(*waits, strict=True)]
+    kernels = (reference.info.kernel, ours.info.kernel)
+    print("|", " | ".join([folder.name, *kernels, *figures]), "|", flush=True)
     reference.unload()
     ours.unload()
 

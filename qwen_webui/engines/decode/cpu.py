@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import PretrainedConfig
 
 from qwen_webui.engines.decode.computer import Timed
-from qwen_webui.engines.decode.cpu_products import Dense, Product, product
+from qwen_webui.engines.decode.cpu_products import Product, dense, product
 from qwen_webui.engines.decode.sampling import Sampler
 from qwen_webui.engines.decode.source import LayerTensors, Shape, Source, rotation
 from qwen_webui.types import Dtype, LoadPlan
@@ -56,12 +56,9 @@ class Weights:
 
     @property
     def nbytes(self) -> int:
-        """Products and table, a tied one once."""
+        """Products and table."""
         products = [p for la in self.layers for p in (la.qkv, la.o, la.gate_up, la.down)]
-        tied = isinstance(self.head, Dense) and self.head.weight is self.table
-        return (
-            sum(p.nbytes for p in products) + self.table.nbytes + (0 if tied else self.head.nbytes)
-        )
+        return sum(p.nbytes for p in (*products, self.head)) + self.table.nbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +206,7 @@ def load_computer(
     source = Source(Path(plan.folder), config)
     shape = source.shape
     table, head = source.table().to(wide), source.head()
-    last = Dense(table if head is None else head.to(wide))
+    last = dense(table, shared=True) if head is None else dense(head.to(wide))
     source.let_go()
     layers = []
     for at in range(shape.layers):

@@ -3,6 +3,9 @@
 The packed operators are quick in bfloat16 alone (in float32 torch has a plain loop for them, some
 fifteen times slower), so what goes in is rounded to it whatever the model computes in. There is no
 operator for 8 bits by groups: those weights are rescaled by rows once, a little less exact.
+
+Dense products of some size go to oneDNN, in the layout it asks for: F.linear takes float32 to MKL,
+which on AMD processors needs several times as long for a few rows (docs/log.md).
 """
 
 from __future__ import annotations
@@ -18,6 +21,11 @@ from qwen_webui.engines.decode.layouts import Linear, Plain, joined
 
 # What bfloat16 weights of this operator may have for groups.
 GROUPS = (32, 64, 128, 256)
+# Weights of a product from which on oneDNN is the faster one; below, its call costs more than it
+# saves.
+LARGE = 1 << 19
+# For which oneDNN lays weights out; others take the same layout.
+ROWS = 8
 
 
 class Product(Protocol):
@@ -33,10 +41,11 @@ class Product(Protocol):
 
 @dataclass(slots=True)
 class Dense:
-    """Weights as they are."""
+    """Weights as they are; `shared` ones are counted where they come from."""
 
     weight: Tensor
     bias: Tensor | None = None
+    shared: bool = False
     kernel = "torch dense"
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -44,7 +53,24 @@ class Dense:
 
     @property
     def nbytes(self) -> int:
-        return self.weight.nbytes
+        return 0 if self.shared else self.weight.nbytes
+
+
+class Blocked:
+    """Dense weights for oneDNN: laid out anew, or as they are where the embeddings are `shared`."""
+
+    kernel = "torch onednn"
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, shared: bool = False) -> None:
+        self.nbytes = 0 if shared else weight.nbytes
+        self._weight = weight if shared else _blocked(weight)
+        self._bias = bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(
+            x, self._weight, self._bias, "none", [], ""
+        )
+        return found
 
 
 class Int4:
@@ -105,10 +131,30 @@ def product(
     linear = joined(parts)
     bias = None if bias is None else bias.to(dtype)
     if isinstance(linear, Tensor):
-        return Dense(linear.to(dtype), bias)
+        return dense(linear.to(dtype), bias)
     rows, inputs = linear.values.shape
     if packed and linear.bits == 8 and inputs % 16 == 0:
         return Int8(linear, bias)
     if packed and linear.bits == 4 and linear.group in GROUPS and rows % 32 == 0:
         return Int4(linear, bias)
-    return Dense(linear.dense(torch.float32).to(dtype), bias)
+    return dense(linear.dense(torch.float32).to(dtype), bias)
+
+
+def dense(weight: Tensor, bias: Tensor | None = None, shared: bool = False) -> Product:
+    """By oneDNN where it is quicker; `shared` weights stay as they are."""
+    if weight.numel() < LARGE or not _onednn_takes(weight.dtype):
+        return Dense(weight, bias, shared)
+    return Blocked(weight, bias, shared)
+
+
+def _onednn_takes(dtype: torch.dtype) -> bool:
+    if not torch.backends.mkldnn.is_available():
+        return False
+    return dtype == torch.float32 or (
+        dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    )
+
+
+def _blocked(weight: Tensor) -> Tensor:
+    found: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)
+    return found

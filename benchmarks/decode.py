@@ -117,7 +117,9 @@ def swap(own: Any, folder: Path, shape: ModelShape) -> tuple[float, Any]:
     read = read_config(LoadPlan(spec, str(folder), "cuda", "float16", CONTEXT))
     before = wait("cuda")
     back = restore(saved, read, CONTEXT)
-    return wait("cuda") - before, back
+    took = wait("cuda") - before
+    saved.release()
+    return took, back
 
 
 def release() -> None:

@@ -3,12 +3,16 @@ precision, through prefill and decode, rows in any order."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors import safe_open
 from transformers import PretrainedConfig
 
 from qwen_webui.engines.decode.computer import Computer
 from qwen_webui.engines.decode.cuda import loading
+from qwen_webui.engines.decode.cuda.reading import Readers
 from qwen_webui.engines.decode.source import NotForThisPath
 from qwen_webui.engines.loading import read_config
 from qwen_webui.types import Dtype
@@ -222,3 +226,16 @@ def test_a_piece_is_timed_by_the_card_and_told_once(count: int) -> None:
     timed = own.timed()
     assert timed is not None and timed.tokens == count and 0 < timed.seconds < 60
     assert own.timed() is None
+
+
+@pytest.mark.parametrize("name", ["demo-fp16", "demo-gptq-int4", "demo-awq-int4"])
+def test_files_are_read_as_the_library_reads_them(name: str) -> None:
+    seen = 0
+    with Readers() as readers:
+        for path in sorted(Path(plan(name, "float16").folder).glob("*.safetensors")):
+            own = readers.opened(path)
+            with safe_open(path, framework="pt", device="cuda") as theirs:
+                for tensor in theirs.keys():  # noqa: SIM118
+                    assert torch.equal(own.get_tensor(tensor), theirs.get_tensor(tensor)), tensor
+                    seen += 1
+    assert seen > 10

@@ -36,7 +36,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, Qwen2ForCaus
     spec = CheckpointSpec("r", "r", "local", "?", "fp16", "none", 0, SHAPE, None, str(folder))
     plan = LoadPlan(spec, str(folder), "cuda", "float16", CONTEXT)
     own = load_computer(plan, read_config(plan), "float16")
-    return own, model.float()
+    # Read anew: model.float() would keep rotations by frequencies that half() had rounded.
+    return own, Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32).cuda().eval()
 
 
 @pytest.mark.parametrize("length", [20, 300, 7000])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # What a running answer waits for a piece, and how soon a cancel is seen while nothing runs. With
 # its own step, and a piece that is slower than those before, it waits less than 50 ms.
-STALL_SECONDS = 0.038
+STALL_SECONDS = 0.035
 ALONE_SECONDS = 0.25
 LEAST = 16
 # How much the newest measurement counts.

@@ -48,7 +48,7 @@ class Scheduler:
         self._line = Line(self.pages, computer.rows)
         self._entering: deque[Sequence] = deque()
         self._running: list[Sequence] = []
-        self._unread: tuple[Draws, list[Sequence]] | None = None
+        self._unread: list[tuple[Draws, list[Sequence]]] = []
         self._loop = Loop(self._step, self._end_all)
         self._loop.start(before)
 
@@ -91,7 +91,7 @@ class Scheduler:
             log.error("the scheduler failed: %s", type(error).__name__, exc_info=error)
             for sequence in [*self._entering, *self._running]:
                 self._end(sequence, error)
-            self._unread = None
+            self._unread.clear()
             return True
 
     def _drop(self) -> None:
@@ -156,19 +156,28 @@ class Scheduler:
                 self._end(sequence, error)
             return True
         self._read()
-        free = [place for place, s in enumerate(batch) if s.constrained is None and not s.over]
-        if free:
-            whole = len(free) == len(batch)
-            own = logits if whole else [logits[place] for place in free]
-            best = self._computer.likeliest(len(batch)) if whole else None
-            self._draw(own, [batch[place] for place in free], best)
         for place, sequence in enumerate(batch):
             if sequence.constrained is not None and not sequence.over:
                 with self._costing(sequence):
                     sequence.constrained.ahead = logits[place].clone()
         self._await_verdicts()
+        self._draw_ready(batch, logits)
         self._draw_late()
         return True
+
+    def _draw_ready(self, batch: list[Sequence], logits: Tensor) -> None:
+        """A token for all of a step but those whose last one is still being judged."""
+        ready = [
+            place for place, s in enumerate(batch)
+            if not s.over and not s.redone
+            and (s.constrained is None or s.source(self._sampler) is not None)
+        ]  # fmt: skip
+        if not ready:
+            return
+        if len(ready) == len(batch):
+            self._draw(logits, batch, self._computer.likeliest(len(batch)))
+        else:
+            self._draw([logits[place] for place in ready], [batch[place] for place in ready])
 
     def _last(self, rows: list[int]) -> Tensor:
         """What was drawn last in `rows`."""
@@ -189,29 +198,12 @@ class Scheduler:
         sources: list[Tensor] = []
         for sequence in tuple(self._running):
             with self._costing(sequence):
-                if (source := self._judged(sequence)) is not None:
+                if (source := sequence.source(self._sampler)) is not None:
                     ready.append(sequence)
                     sources.append(source)
         if ready:
             self._draw(sources, ready)
         return bool(ready)
-
-    def _judged(self, sequence: Sequence) -> Tensor | None:
-        """What its next token is drawn from, if that can be now."""
-        held, drawing = sequence.constrained, sequence.drawing
-        if held is None or drawing is None or held.verdict is None:
-            return None
-        if held.verdict.redo:
-            held.ahead = None
-            sequence.drawn -= 1
-            self._sampler.unsay(drawing, sequence.said.pop())
-        elif held.ahead is None:
-            return None
-        else:
-            held.drawn_from, held.ahead, drawing.attempt = held.ahead, None, 0
-        assert held.drawn_from is not None, "a token was drawn from something"
-        drawing.mask, held.verdict = held.verdict.mask, None
-        return held.drawn_from
 
     def _draw(self, logits: Rows, sequences: list[Sequence], best: Tensor | None = None) -> None:
         """`best` are the likeliest of the same rows, where the device has found them already.
@@ -235,7 +227,6 @@ class Scheduler:
     def _draw_together(
         self, logits: Rows, sequences: list[Sequence], likeliest: Tensor | None
     ) -> None:
-        self._read()
         # All that takes memory comes before what a second try would count twice.
         rows = sent([s.row for s in sequences], self._tokens.device)
         drawings = [s.drawing for s in sequences if s.drawing is not None]
@@ -247,20 +238,20 @@ class Scheduler:
         self._tokens.index_copy_(0, rows, draws.tokens)
         for sequence in sequences:
             sequence.drawn += 1
-        self._unread = draws, sequences
-        if not self._computer.asynchronous or any(s.constrained for s in sequences):
+        self._unread.append((draws, sequences))
+        # Otherwise once the next step is under way: the device does not wait for the host.
+        if not self._computer.asynchronous:
             self._read()
 
     def _read(self) -> bool:
-        """Tell what was drawn last; who has said all ends."""
-        if self._unread is None:
-            return False
-        (draws, sequences), self._unread = self._unread, None
-        with self._costing(*sequences):
-            for sequence, choice in zip(sequences, draws.read(), strict=True):
-                if not sequence.over:
-                    self._hear(sequence, choice)
-        return True
+        """Tell what was drawn since the last time; who has said all ends."""
+        unread, self._unread = self._unread, []
+        for draws, sequences in unread:
+            with self._costing(*sequences):
+                for sequence, choice in zip(sequences, draws.read(), strict=True):
+                    if not sequence.over:
+                        self._hear(sequence, choice)
+        return bool(unread)
 
     def _hear(self, sequence: Sequence, choice: Choice) -> None:
         if not choice.finite:

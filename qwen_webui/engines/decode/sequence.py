@@ -14,7 +14,7 @@ from torch import Tensor
 
 from qwen_webui.engines.cancelling import Ticket
 from qwen_webui.engines.decode.pages import Holding
-from qwen_webui.engines.decode.sampling import Choice, Drawing, Mask
+from qwen_webui.engines.decode.sampling import Choice, Drawing, Mask, Sampler
 from qwen_webui.engines.scoring import Reading
 
 
@@ -121,8 +121,31 @@ class Sequence:
             return False
         if self.constrained is None:
             return True
-        verdict = self.constrained.verdict
-        return self.constrained.ahead is None and not (verdict is not None and verdict.redo)
+        return self.constrained.ahead is None and not self.redone
+
+    @property
+    def redone(self) -> bool:
+        """Whether its last token does not stand."""
+        verdict = self.constrained.verdict if self.constrained is not None else None
+        return verdict is not None and verdict.redo
+
+    def source(self, sampler: Sampler) -> Tensor | None:
+        """What the next token of a constrained answer is drawn from, if its last one was judged.
+        What does not stand is unsaid in `sampler`."""
+        held, drawing = self.constrained, self.drawing
+        if held is None or drawing is None or held.verdict is None:
+            return None
+        if held.verdict.redo:
+            held.ahead = None
+            self.drawn -= 1
+            sampler.unsay(drawing, self.said.pop())
+        elif held.ahead is None:
+            return None
+        else:
+            held.drawn_from, held.ahead, drawing.attempt = held.ahead, None, 0
+        assert held.drawn_from is not None, "a token was drawn from something"
+        drawing.mask, held.verdict = held.verdict.mask, None
+        return held.drawn_from
 
     def listen(self) -> Iterator[News]:
         """What comes of it, up to its end. Raises what it ended with."""

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from qwen_webui.engines.cancelling import Cancelled, Ticket
 from qwen_webui.engines.decode.model import DecodedModel
+from qwen_webui.engines.decode.sampling import Choice, Draws
 from qwen_webui.errors import GenerationFailed
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import Constraint, Message, Progress, Queued
@@ -112,6 +114,45 @@ def test_tokens_read_behind_the_device_are_the_same(shared: DecodedModel) -> Non
         until(lambda: behind.scheduler.pages.free == behind.scheduler.pages.count)
     finally:
         behind.unload()
+
+
+def test_the_device_waits_for_nobody_to_read_a_constrained_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tokens are read once the step after them is under way, beside a constrained answer too."""
+    steps = 0
+    drawn_after: dict[int, int] = {}
+    read_after: list[int] = []
+    on = computer(asynchronous=True)
+    behind = model(on=on)
+    decode, made, read = on.decode, Draws.__init__, Draws.read
+
+    def stepped(*given: Any) -> Tensor:
+        nonlocal steps
+        steps += 1
+        return decode(*given)
+
+    def was_made(draws: Draws, *given: Any) -> None:
+        made(draws, *given)
+        drawn_after[id(draws)] = steps
+
+    def was_read(draws: Draws) -> list[Choice]:
+        read_after.append(steps - drawn_after[id(draws)])
+        return read(draws)
+
+    monkeypatch.setattr(on, "decode", stepped)
+    monkeypatch.setattr(Draws, "__init__", was_made)
+    monkeypatch.setattr(Draws, "read", was_read)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            free = pool.submit(answer, behind, TEXTS[0], max_new_tokens=80)
+            bound = pool.submit(answer, behind, TEXTS[1], max_new_tokens=40, constraint=PERSON,
+                                logit_bias=(), **SAMPLED)  # fmt: skip
+            assert len(free.result().ids) == 80 and len(bound.result().ids) > 8
+    finally:
+        behind.unload()
+    # The last token of an answer has no step after it.
+    assert read_after.count(0) <= 2 and read_after.count(1) == len(read_after) - read_after.count(0)
 
 
 def test_beginnings_seen_before_are_not_computed_again(shared: DecodedModel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Callable
 
 import torch
@@ -34,6 +35,11 @@ class PinnedCopy:
         failed = int(driver.cudaHostRegister(self._block.data_ptr(), self.nbytes, 0))
         if failed:
             raise NotKept(f"{self.nbytes:,} bytes could not be locked (CUDA error {failed})")
+        # Whoever forgets to release it: memory that is freed while it is registered makes later
+        # copies from the same addresses fail ("resource already mapped").
+        self._unregister = weakref.finalize(self, driver.cudaHostUnregister, self._block.data_ptr())
+        # By then there may be no driver.
+        self._unregister.atexit = False
         self._at = 0
         # Recorded behind the last copies from it.
         self.arrived: torch.cuda.Event | None = None
@@ -43,7 +49,7 @@ class PinnedCopy:
                 torch.cuda.current_stream().synchronize()
         except BaseException:
             torch.cuda.synchronize()
-            driver.cudaHostUnregister(self._block.data_ptr())
+            self._unregister()
             raise
 
     def release(self) -> None:
@@ -51,7 +57,7 @@ class PinnedCopy:
         # Not the whole device: another thread may be recording a graph.
         if self.arrived is not None:
             self.arrived.synchronize()
-        torch.cuda.cudart().cudaHostUnregister(self._block.data_ptr())
+        self._unregister()
         del self.weights, self._block
 
     def _take(self, tensor: Tensor, stop: Stop) -> Tensor:

@@ -16,6 +16,7 @@ from transformers import PretrainedConfig
 from qwen_webui.engines.decode.computer import Computer
 from qwen_webui.engines.decode.cuda.cache import MOST, PAGE, Cache, page_bytes
 from qwen_webui.engines.decode.cuda.host import PinnedCopy, restored
+from qwen_webui.engines.decode.cuda.reading import Readers
 from qwen_webui.engines.decode.cuda.tiles import Card
 from qwen_webui.engines.decode.cuda.weights import Weights, read
 from qwen_webui.engines.decode.host_cache import Copy
@@ -46,9 +47,10 @@ def load_computer(plan: LoadPlan, config: PretrainedConfig, dtype: Dtype) -> Com
     if capability < AMPERE:
         raise NotForThisPath(f"compute capability {capability[0]}.{capability[1]} is below 8.0")
     try:
-        source = Source(Path(plan.folder), config, "cuda")
-        weights = read(source, getattr(torch, dtype))
-        return assemble(weights, config, plan.max_context, source)
+        with Readers() as readers:
+            source = Source(Path(plan.folder), config, "cuda", opened=readers.opened)
+            weights = read(source, getattr(torch, dtype))
+            return assemble(weights, config, plan.max_context, source)
     except (NotForThisPath, CheckpointError, torch.OutOfMemoryError):
         raise
     except Exception as error:

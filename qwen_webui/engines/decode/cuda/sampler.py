@@ -1,9 +1,9 @@
 """The sampler of a card: five kernels a draw (kernels/sampling.py), one CUDA graph a batch size.
 
 What a request asks stands on the card from the moment that it takes its row, so a step's draw needs
-nothing from the host. A graph draws for all rows of the last step; rows that are drawn for at
-another time, because a constraint was still being looked up, are drawn for by the same kernels
-without one.
+nothing from the host but the masks of constrained rows. A graph draws for all rows of the last
+step; rows that are drawn for at another time, because a constraint was still being looked up, are
+drawn for by the same kernels without one.
 """
 
 from __future__ import annotations
@@ -99,11 +99,12 @@ class CardSampler(Sampler):
         # Before the draw, which the card counts: where memory lacks for this it can be repeated.
         likely = likely_of(logits, drawings)
         own = logits.data_ptr() == self._logits.data_ptr()
-        if own and not any(drawing.mask or drawing.bias is not None for drawing in drawings):
+        if own and not any(drawing.bias is not None for drawing in drawings):
+            self._write([drawing for drawing in drawings if drawing.mask is not None])
             self.graphs[next(size for size in self.graphs if size >= count)].replay()
         else:
             rows = sent([d.row for d in drawings], self._device, torch.int32)
-            self._write(rows, drawings)
+            self._write(drawings)
             bias = self._scores if self._bias is None else self._bias
             self._launch(launched, logits, rows, count, bias)
         tokens = self._out[:count]
@@ -111,15 +112,21 @@ class CardSampler(Sampler):
             drawing.index += 1
         return Draws(tokens, logprobs_of(likely, tokens))
 
-    def _write(self, rows: Tensor, drawings: list[Drawing]) -> None:
-        """What may come next in these rows, and which draw of which token it is."""
+    def _write(self, drawings: list[Drawing]) -> None:
+        """What may come next in their rows, and which draw of which token it is."""
+        if not drawings:
+            return
         written = [number for drawing in drawings for number in _written(drawing)]
-        self._state[rows.long()] = sent(written, self._device, torch.int32).view(-1, WIDTH)
-        for drawing in drawings:
-            if drawing.mask is not None and drawing.mask.words is not None:
-                words = torch.empty(self._words, dtype=torch.int32, pin_memory=True)
-                words.copy_(drawing.mask.words[: self._words])
-                self._masks[drawing.row].copy_(words, non_blocking=True)
+        rows = sent([drawing.row for drawing in drawings], self._device)
+        self._state[rows] = sent(written, self._device, torch.int32).view(-1, WIDTH)
+        masked = {d.row: d.mask.words for d in drawings if d.mask and d.mask.words is not None}
+        if masked:
+            words = torch.empty(len(masked), self._words, dtype=torch.int32, pin_memory=True)
+            for place, own in enumerate(masked.values()):
+                words[place] = own[: self._words]
+            if len(masked) < len(drawings):
+                rows = sent(list(masked), self._device)
+            self._masks[rows] = words.to(self._device, non_blocking=True)
 
     def _launch(self, start: Start, logits: Tensor, rows: Tensor, count: int, bias: Tensor) -> None:
         grid = (self._blocks, count)

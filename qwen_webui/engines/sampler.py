@@ -72,6 +72,11 @@ class Sampler(LogitsProcessor):
         """What keeps the answer to its constraint."""
         return self._guide
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing can follow the token chosen last."""
+        return self._guide is not None and self._guide.complete
+
     def report(self) -> tuple[TokenLogprob, ...]:
         """Of the token chosen last, by the model's own distribution: before bias, penalty and
         temperature. Empty unless asked for."""

@@ -32,6 +32,11 @@ class Chooser(Protocol):
         """What keeps the answer to its constraint."""
         ...
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing can follow the token chosen last."""
+        ...
+
     def report(self) -> tuple[TokenLogprob, ...]:
         """Of the token chosen last; empty unless asked for."""
         ...
@@ -84,8 +89,7 @@ class TokenStreamer(BaseStreamer):
         self.count += 1
         text = self._filter.push(self._decoder.push(token))
         self._emit(TextDelta(text, (token,), self._sampler.report()))
-        guide = self._sampler.guide
-        if self._filter.stopped or (guide is not None and guide.complete):
+        if self._filter.stopped or self._sampler.complete:
             self._reason = "stop"
             raise AnswerComplete
 

@@ -6,6 +6,7 @@ of the call: text and constraints cost the device no time.
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 
 import torch
@@ -145,8 +146,12 @@ class DecodedModel:
         """Up to the end of the answer, or AnswerComplete."""
         judge = None
         if voice.guide is not None:
-            judge = Judge(voice.guide, lambda verdict: self.scheduler.judge(sequence, verdict))
-            sequence.constrained = Constrained(judge.first())
+            judge = Judge(
+                voice.guide, sequence.stop_ids,
+                lambda verdicts: self.scheduler.judge(sequence, verdicts),
+            )  # fmt: skip
+            sequence.constrained = Constrained(deque(judge.first()))
+            voice.judge = judge
         prompt, said = len(sequence.prompt), 0
         self.scheduler.submit(sequence)
         for news in sequence.listen():
@@ -182,6 +187,12 @@ class _Voice:
         self._tokenizer = tokenizer
         self._report: tuple[TokenLogprob, ...] = ()
         self.guide = guide
+        self.judge: Judge | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing can follow what was said."""
+        return self.judge is not None and self.judge.complete
 
     def hear(self, choice: Choice) -> None:
         """The next token."""

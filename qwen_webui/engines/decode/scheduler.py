@@ -60,11 +60,11 @@ class Scheduler:
             else:
                 self._line.waiting.append(sequence)
 
-    def judge(self, sequence: Sequence, verdict: Verdict) -> None:
-        """On the last token of a constrained sequence."""
+    def judge(self, sequence: Sequence, verdicts: list[Verdict]) -> None:
+        """On the last token of a constrained sequence, and on those that follow from it."""
         with self._loop.stirring():
             assert sequence.constrained is not None, "only a constrained answer is judged"
-            sequence.constrained.verdict = verdict
+            sequence.constrained.verdicts.extend(verdicts)
 
     def leave(self, sequence: Sequence) -> None:
         """No more of it is wanted. Harmless when it has ended."""

@@ -6,6 +6,7 @@ reads that and turns it into text. Neither computes here.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -61,11 +62,17 @@ class Verdict:
 @dataclass(slots=True)
 class Constrained:
     """What a constrained sequence keeps while its last token is being judged: the logits that it
-    was drawn from, and those after it once they are computed."""
+    was drawn from, and those after it once they are computed. `verdicts` are for the next tokens,
+    as far as they are known."""
 
-    verdict: Verdict | None
+    verdicts: deque[Verdict]
     drawn_from: Tensor | None = None
     ahead: Tensor | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The next."""
+        return self.verdicts[0] if self.verdicts else None
 
 
 @dataclass(slots=True, eq=False)
@@ -133,9 +140,9 @@ class Sequence:
         """What the next token of a constrained answer is drawn from, if its last one was judged.
         What does not stand is unsaid in `sampler`."""
         held, drawing = self.constrained, self.drawing
-        if held is None or drawing is None or held.verdict is None:
+        if held is None or drawing is None or (verdict := held.verdict) is None:
             return None
-        if held.verdict.redo:
+        if verdict.redo:
             held.ahead = None
             self.drawn -= 1
             sampler.unsay(drawing, self.said.pop())
@@ -144,7 +151,8 @@ class Sequence:
         else:
             held.drawn_from, held.ahead, drawing.attempt = held.ahead, None, 0
         assert held.drawn_from is not None, "a token was drawn from something"
-        drawing.mask, held.verdict = held.verdict.mask, None
+        drawing.mask = verdict.mask
+        held.verdicts.popleft()
         return held.drawn_from
 
     def listen(self) -> Iterator[News]:

@@ -86,7 +86,7 @@ class Buffers:
         self.share_sum = single(shares, shape.kv_heads, 16, shape.head)
         self.share_top = single(shares, shape.kv_heads, 16)
         self.share_weight = single(shares, shape.kv_heads, 16)
-        self.arrived = whole(MOST, shape.kv_heads, 2)
+        self.arrived = whole(MOST, shape.kv_heads)
         launches = [
             Launch.of(name, product, columns, card)
             for name, product in (*weights.layers[0].products, ("head", weights.head))

@@ -31,7 +31,6 @@ from qwen_webui.engines.decode.cuda.weights import Layer, Product, Weights
 Start = Callable[..., None]
 ATTENTION_WARPS = 8
 SHARES_AT_ONCE = 4
-ATTENTION_STAGES = 0
 
 
 def launched(kernel: Any, grid: tuple[int, ...], *arguments: object, **options: object) -> None:
@@ -116,7 +115,6 @@ class DecodeStep:
         shape, cache, b = self._w.shape, self._cache, self._b
         sizes = {"HEADS": shape.heads, "KV_HEADS": shape.kv_heads, "HEAD": shape.head, "PAGE": PAGE}
         qkv = self._launch("qkv", layer.qkv)
-        grid = shape.kv_heads, self._shares, self.count
         start(
             qkv_kernel, qkv.grid, *self._of(layer.qkv, b.x), layer.bias, b.partial[0], b.scale[1],
             b.scale[0], b.positions, b.pages, b.pages.shape[1], cache.cos, cache.sin, b.q,
@@ -124,11 +122,11 @@ class DecodeStep:
             **qkv.options,
         )  # fmt: skip
         start(
-            attention_kernel, grid, b.q, cache.k[index], cache.v[index], b.positions, b.pages,
-            b.pages.shape[1], b.attended, b.share_sum, b.share_top, b.share_weight, b.arrived,
-            math.log2(math.e) / math.sqrt(shape.head), SHARES=self._shares, AT_ONCE=SHARES_AT_ONCE,
-            MEET=math.prod(grid) <= b.card.multiprocessors, STAGES=ATTENTION_STAGES,
-            num_warps=ATTENTION_WARPS, num_stages=1, **sizes, **self._pdl,
+            attention_kernel, (shape.kv_heads, self._shares, self.count), b.q, cache.k[index],
+            cache.v[index], b.positions, b.pages, b.pages.shape[1], b.attended, b.share_sum,
+            b.share_top, b.share_weight, b.arrived, math.log2(math.e) / math.sqrt(shape.head),
+            SHARES=self._shares, AT_ONCE=SHARES_AT_ONCE, num_warps=ATTENTION_WARPS,
+            num_stages=1, **sizes, **self._pdl,
         )  # fmt: skip
         self._add(start, "o", b.attended, layer.o, layer.post_gain, b.scale[0], b.partial[1])
 

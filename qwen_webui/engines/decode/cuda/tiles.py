@@ -101,21 +101,16 @@ BEST: dict[tuple[str, int, int], Cut] = {
 @dataclass(frozen=True, slots=True)
 class Card:
     """What kernels may use beyond what all cards from compute capability 8.0 on have: launches
-    that overlap, and products of whole warp groups. So many programs run at once for certain."""
+    that overlap, and products of whole warp groups."""
 
     pdl: bool
     wgmma: bool
-    multiprocessors: int
 
     @classmethod
     def here(cls) -> Card:
         """The one that is there."""
         capability = torch.cuda.get_device_capability()
-        return cls(
-            pdl=capability >= HOPPER,
-            wgmma=capability[0] == HOPPER[0],
-            multiprocessors=torch.cuda.get_device_properties().multi_processor_count,
-        )
+        return cls(pdl=capability >= HOPPER, wgmma=capability[0] == HOPPER[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,9 @@ takes more for long prompts; Qwen's documentation publishes how much (branch v2.
 A CPU is computed for in pieces of 256 tokens, by our own path, in float32 up to 1e9 parameters and
 in bfloat16 above. Its constants were fitted to the peaks that benchmarks/memory.py measures on 0.5B
 shapes in all precisions; `--engine-path reference` takes more for packed weights, and is not
-forecast. Nothing is measured by this module: it forecasts before a load, the worker measures after.
+forecast. Packed weights that no operator multiplies there become floats: `packs_on_cpu` is the
+rule, and the worker loads by it. Nothing is measured by this module: it forecasts before a load,
+the worker measures after.
 """
 
 from __future__ import annotations
@@ -50,11 +52,14 @@ BASE_OVERHEAD = round(0.23 * GIB)
 CPU_PROCESS = GIB // 2
 # Above this many parameters float32 on a CPU would cost memory and time that people notice.
 FLOAT32_PARAMETERS = 1_000_000_000
-# Bytes of packed weights on a CPU for one in the file, 16-bit tables left out: four bits keep two
-# wider scales a group.
-CPU_PACKED: dict[Precision, float] = {"gptq-int8": 1.02, "gptq-int4": 1.1, "awq-int4": 1.1}
+PACKED_BITS: dict[Precision, int] = {"gptq-int8": 8, "gptq-int4": 4, "awq-int4": 4}
+# What PyTorch's operators for packed weights on a CPU take: 4 bits in groups of these inputs and
+# rows by so many, 8 bits in any group (they are rescaled by rows) and inputs by so many.
+CPU_GROUPS = (32, 64, 128, 256)
+CPU_INT4_ROWS, CPU_INT8_INPUTS = 32, 16
 # While a layer is read: bytes for each weight of its largest product, which are several copies.
-CPU_READING_PACKED, CPU_READING_DENSE = 8, 5
+# One that is unpacked and held in full is there as parts, as one, as floats and as these laid out.
+CPU_READING_PACKED, CPU_READING_UNPACKED, CPU_READING_DENSE = 8, 11, 5
 # Tokens of a prompt that are computed at once there.
 CPU_PIECE = 256
 
@@ -90,13 +95,65 @@ def forecast(
     )
 
 
+def packs_on_cpu(bits: int, rows: int, inputs: int, group: int) -> bool:
+    """Whether a product of packed weights [rows, inputs], `group` inputs to a scale, is multiplied
+    as it is on a CPU; others are held there as floats."""
+    if bits == 8:
+        return inputs % CPU_INT8_INPUTS == 0
+    return bits == 4 and group in CPU_GROUPS and rows % CPU_INT4_ROWS == 0
+
+
 def _weights_on_cpu(spec: CheckpointSpec, width: int) -> int:
-    """Bytes as loaded: tables and unpacked weights in `width` bytes, packed ones as they are."""
-    shape = spec.shape
-    tables = 2 * shape.vocabulary * shape.hidden * (1 if shape.tied_embeddings else 2)
-    plain = spec.weights_bytes if spec.precision == "fp16" else min(tables, spec.weights_bytes)
-    packed = (spec.weights_bytes - plain) * CPU_PACKED.get(spec.precision, 1.0)
-    return plain * width // 2 + round(packed)
+    """Bytes as loaded: tables and floats in `width` bytes, packed products as they are held."""
+    # Nothing is there of another program's, and nothing known of what is to be downloaded first.
+    if spec.precision == "fp16" or not spec.weights_bytes:
+        return spec.weights_bytes * width // 2
+    bits, shape = PACKED_BITS[spec.precision], spec.shape
+    tables = (1 if shape.tied_embeddings else 2) * shape.vocabulary * shape.hidden
+    held = stored = 0
+    for rows, inputs, parts in _products(shape):
+        group, groups = _groups(inputs, spec.group_size)
+        stored += rows * inputs * bits // 8 + groups * rows * (16 + bits) // 8
+        # GPTQ names the group of each input, which nobody keeps.
+        stored += 0 if spec.precision == "awq-int4" else 4 * inputs * parts
+        if not packs_on_cpu(bits, rows, inputs, group):
+            held += rows * inputs * width
+        elif bits == 8:
+            held += rows * inputs + 2 * rows
+        else:
+            # Scale and offset of each group in 16 bits.
+            held += rows * inputs // 2 + 4 * groups * rows
+    # What the files hold beside: norms, biases, and products that were left in 16 bits.
+    more = max(0, spec.weights_bytes - shape.layers * stored - 2 * tables)
+    return shape.layers * held + tables * width + more * width // 2
+
+
+def _products(shape: ModelShape) -> tuple[tuple[int, int, int], ...]:
+    """Rows and inputs of what is multiplied in one layer, products of one input as one, and of how
+    many parts each is in the files."""
+    queries = shape.heads * shape.head_size
+    return (
+        (queries + 2 * shape.kv_heads * shape.head_size, shape.hidden, 3),
+        (shape.hidden, queries, 1),
+        (2 * shape.intermediate, shape.hidden, 2),
+        (shape.hidden, shape.intermediate, 1),
+    )
+
+
+def _groups(inputs: int, size: int) -> tuple[int, int]:
+    """Inputs that share a scale, and how many scales a row has; more than a row is one row."""
+    count = max(1, -(-inputs // size)) if size > 0 else 1
+    return inputs // count, count
+
+
+def _reading_on_cpu(spec: CheckpointSpec) -> int:
+    """Bytes for each weight of the largest product of a layer while it is read."""
+    if spec.precision == "fp16":
+        return CPU_READING_DENSE
+    rows, inputs = 2 * spec.shape.intermediate, spec.shape.hidden
+    group, _ = _groups(inputs, spec.group_size)
+    packs = packs_on_cpu(PACKED_BITS[spec.precision], rows, inputs, group)
+    return CPU_READING_PACKED if packs else CPU_READING_UNPACKED
 
 
 def _most_on_card(spec: CheckpointSpec, context: int) -> int:
@@ -115,8 +172,7 @@ def _most_on_cpu(spec: CheckpointSpec, context: int, width: int) -> int:
     shape, piece = spec.shape, min(context, CPU_PIECE)
     prefill = PREFILL_BYTES_7B * (shape.hidden + shape.intermediate) / WIDTH_7B * width / 2
     attention = width * shape.heads * piece * context
-    each = CPU_READING_DENSE if spec.precision == "fp16" else CPU_READING_PACKED
-    reading = each * 2 * shape.hidden * shape.intermediate
+    reading = _reading_on_cpu(spec) * 2 * shape.hidden * shape.intermediate
     return max(round(prefill * piece) + attention, reading)
 
 

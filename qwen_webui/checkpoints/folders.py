@@ -17,6 +17,8 @@ from qwen_webui.types import CheckpointSpec, ModelShape, Precision
 
 ARCHITECTURE = "Qwen2ForCausalLM"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+# Inputs that share a scale where quantization_config does not say, as the libraries take it.
+UNSAID_GROUP = 128
 
 
 def describe_folder(
@@ -42,6 +44,7 @@ def describe_folder(
         weights_bytes=sum(shard.data_bytes for shard in read_shards(folder)),
         shape=shape,
         folder=str(folder),
+        group_size=_group_size_of(config),
     )
 
 
@@ -161,6 +164,16 @@ def precision_of(config: Mapping[str, Any]) -> Precision:
             "unquantised checkpoint."
         )
     return precision
+
+
+def _group_size_of(config: Mapping[str, Any]) -> int:
+    """What quantization_config says, 128 where it says nothing; -1 for what is no size: whole
+    rows, which the tools write in several ways."""
+    block = config.get("quantization_config")
+    if not isinstance(block, Mapping):
+        return UNSAID_GROUP
+    size = block.get("group_size", block.get("q_group_size", UNSAID_GROUP))
+    return size if isinstance(size, int) and size > 0 else -1
 
 
 def _check_tokenizer_files(folder: Path) -> None:

@@ -156,4 +156,5 @@ def _describe_download(folder: Path, spec: CheckpointSpec) -> CheckpointSpec | N
         precision=found.precision,
         weights_bytes=found.weights_bytes,
         shape=found.shape,
+        group_size=found.group_size,
     )

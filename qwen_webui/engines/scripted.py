@@ -16,6 +16,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from qwen_webui.engines.base import Engine, EngineLoader, Report
+from qwen_webui.engines.child import CRASHED
 from qwen_webui.engines.room import budget_too_small, room_for_answer
 from qwen_webui.engines.script import DEFAULTS, Script
 from qwen_webui.engines.scripted_scores import predictions, scores, told
@@ -131,7 +132,7 @@ class ScriptedLoader(EngineLoader):
     def die(self) -> None:
         """What a `kill -9` of the worker does: every open stream raises EngineCrashed."""
         if self.engine is not None:
-            self.engine.end(EngineCrashed(_CRASHED))
+            self.engine.end(EngineCrashed(CRASHED))
             self.engine = None
 
 
@@ -189,7 +190,8 @@ class ScriptedEngine(Engine):
     async def score(self, token_ids: Sequence[int]) -> list[float]:
         """See scripted_scores.py."""
         await self._pause(0.0)
-        return scores(token_ids, self._plan, self._loader.script_for(self.checkpoint))
+        script = self._loader.script_for(self.checkpoint)
+        return scores(token_ids, self._plan, script, self._tokenizer)
 
     async def distributions(self, asked: DistributionRequest) -> Distributions:
         """See scripted_scores.py."""
@@ -295,6 +297,3 @@ class ScriptedEngine(Engine):
             await asyncio.sleep(0)
         if self._ended.done():
             raise self._ended.result()
-
-
-_CRASHED = "The engine process ended unexpectedly and is being restarted. Send the request again."

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 
-from qwen_webui.engines.room import check_distributions, refuse_long_text
+from qwen_webui.engines.room import check_distributions, refuse_long_text, refuse_unknown
 from qwen_webui.engines.script import Script
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import (
@@ -23,9 +23,12 @@ from qwen_webui.types import (
 VOCABULARY = 1_000
 
 
-def scores(token_ids: Sequence[int], plan: LoadPlan, script: Script) -> list[float]:
+def scores(
+    token_ids: Sequence[int], plan: LoadPlan, script: Script, tokenizer: ChatTokenizer | None
+) -> list[float]:
     """Minus the surprise for every token after the first."""
     refuse_long_text(len(token_ids), plan.max_context)
+    refuse_unknown(token_ids, _vocabulary(tokenizer), "token_ids")
     return [-script.surprise] * (len(token_ids) - 1)
 
 
@@ -42,9 +45,13 @@ def predictions(
     asked: DistributionRequest, plan: LoadPlan, script: Script, tokenizer: ChatTokenizer | None
 ) -> Distributions:
     """Where the others are likelier than the next token, the lowest of them is the argmax."""
-    vocabulary = tokenizer.vocabulary if tokenizer else VOCABULARY
+    vocabulary = _vocabulary(tokenizer)
     check_distributions(asked, plan.max_context, vocabulary)
     return _predictions(asked, vocabulary, script.surprise)
+
+
+def _vocabulary(tokenizer: ChatTokenizer | None) -> int:
+    return tokenizer.vocabulary if tokenizer else VOCABULARY
 
 
 def _predictions(asked: DistributionRequest, vocabulary: int, surprise: float) -> Distributions:

@@ -55,7 +55,8 @@ class CheckpointSpec:
     """One row of the catalogue, or a folder of the user's described the same way.
 
     `weights_bytes` is what the safetensors hold; `folder` is set when the files are on this disk,
-    `hub_id` when they can be downloaded.
+    `hub_id` when they can be downloaded. `group_size` counts where weights are packed: inputs that
+    share a scale, as Qwen published them unless the files say otherwise; -1 is all of a row.
     """
 
     name: str
@@ -68,6 +69,7 @@ class CheckpointSpec:
     shape: ModelShape
     hub_id: str | None = None
     folder: str | None = None
+    group_size: int = 128
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from qwen_webui.engines.decode.layouts import Linear, Plain, joined
+from qwen_webui.memory import packs_on_cpu
 
-# What bfloat16 weights of this operator may have for groups.
-GROUPS = (32, 64, 128, 256)
 # Weights of a product from which on oneDNN is the faster one; below, its call costs more than it
 # saves.
 LARGE = 1 << 19
@@ -133,10 +132,8 @@ def product(
     if isinstance(linear, Tensor):
         return dense(linear.to(dtype), bias)
     rows, inputs = linear.values.shape
-    if packed and linear.bits == 8 and inputs % 16 == 0:
-        return Int8(linear, bias)
-    if packed and linear.bits == 4 and linear.group in GROUPS and rows % 32 == 0:
-        return Int4(linear, bias)
+    if packed and packs_on_cpu(linear.bits, rows, inputs, linear.group):
+        return Int8(linear, bias) if linear.bits == 8 else Int4(linear, bias)
     return dense(linear.dense(torch.float32).to(dtype), bias)
 
 

@@ -1,9 +1,8 @@
 """What a checkpoint will take, and what this machine has: bytes in, bytes out, no torch.
 
 A card is computed for by our own path (engines/decode/cuda): beside weights and KV cache it holds
-one piece of a prompt (5 times the width of a layer, and the keys and values of one layer for what
-stands before), packed weights spread to 16 bits a product at a time, the logits of a step, and what
-driver, libraries and kernels take. That last constant was fitted to the peaks that
+one piece of a prompt (5 times the width of a layer), packed weights spread to 16 bits a product at
+a time, logits and what they are drawn by, and what driver, libraries and kernels take. That last constant was fitted to the peaks that
 `benchmarks/memory.py --device cuda` measures on 7B shapes in all precisions. Where more is free, a
 load takes more: a larger cache for others who ask, and larger pieces. transformers' generate()
 takes more for long prompts; Qwen's documentation publishes how much (branch v2.5, speed benchmark).
@@ -160,10 +159,10 @@ def _most_on_card(spec: CheckpointSpec, context: int) -> int:
     """Bytes beside weights and cache: see the module's text."""
     shape = spec.shape
     piece = min(context, CUDA_PIECE) * 2 * (3 * shape.intermediate + 2 * shape.hidden)
-    before = kv_bytes(shape, context) // shape.layers
     spread = 0 if spec.precision == "fp16" else 2 * 2 * shape.intermediate * shape.hidden
-    logits = 2 * CUDA_ROWS * shape.vocabulary * 4
-    return piece + before + spread + logits
+    # Logits of steps and of prompts, scores to draw from, counts of what was said.
+    rows = 4 * CUDA_ROWS * shape.vocabulary * 4
+    return piece + spread + rows
 
 
 def _most_on_cpu(spec: CheckpointSpec, context: int, width: int) -> int:

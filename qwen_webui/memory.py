@@ -2,10 +2,11 @@
 
 A card is computed for by our own path (engines/decode/cuda): beside weights and KV cache it holds
 one piece of a prompt (5 times the width of a layer), packed weights spread to 16 bits a product at
-a time, logits and what they are drawn by, and what driver, libraries and kernels take. That last constant was fitted to the peaks that
-`benchmarks/memory.py --device cuda` measures on 7B shapes in all precisions. Where more is free, a
-load takes more: a larger cache for others who ask, and larger pieces. transformers' generate()
-takes more for long prompts; Qwen's documentation publishes how much (branch v2.5, speed benchmark).
+a time, logits and what they are drawn by, and what driver, libraries and kernels take. That last
+constant was fitted to the peaks that `benchmarks/memory.py --device cuda` measures on 7B shapes in
+all precisions. Where more is free, a load takes more: a larger cache for others who ask, and larger
+pieces. transformers' generate() takes more for long prompts; Qwen's documentation publishes how
+much (branch v2.5, speed benchmark).
 
 A CPU is computed for in pieces of 256 tokens, by our own path, in float32 up to 1e9 parameters and
 in bfloat16 above. Its constants were fitted to the peaks that benchmarks/memory.py measures on 0.5B

@@ -20,7 +20,8 @@ from qwen_webui.types import CheckpointSpec, Precision
 
 GB = 1e9
 PUBLISHED = Text("NVIDIA's product pages and data sheets", "NVIDIA 产品页面与数据手册")
-LOG = Text("docs/log.md, The whole table in one run", "docs/log.md，The whole table in one run 一节")
+IN_LOG = "The whole table in one run"
+LOG = Text(f"docs/log.md, {IN_LOG}", f"docs/log.md，{IN_LOG} 一节")
 STANDARD = Text("JEDEC DDR4-3200", "JEDEC DDR4-3200")
 REFERENCE, REFERENCE_SIZE = "H200", "7B"
 # Tokens a second on one H200, Qwen2.5-7B shapes, batch 1, 30 tokens of prompt. Source: LOG.

@@ -28,7 +28,7 @@ def test_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     for text in (
         "Qwen2.5-7B-Instruct AWQ-Int4",
-        "weights 5.2 GiB + KV cache 0.4 GiB + activations 0.5 GiB + overhead 1.3 GiB = 7.5 GiB; "
+        "weights 5.2 GiB + KV cache 0.4 GiB + activations 0.6 GiB + overhead 1.3 GiB = 7.5 GiB; "
         "0.1 GiB free",
         "about 31 tokens/s",
         "For code the guide advises AWQ-Int4",

@@ -145,7 +145,7 @@ class Scheduler:
         """One token more for all that can have one."""
         batch = [sequence for sequence in self._running if sequence.computable]
         if not batch:
-            return self._read() | self._draw_late()
+            return self._read() | self._draw_ready([], [])
         rows = [sequence.row for sequence in batch]
         try:
             logits = self._computer.decode(rows, self._last(rows), [s.position for s in batch])
@@ -162,22 +162,39 @@ class Scheduler:
                     sequence.constrained.ahead = logits[place].clone()
         self._await_verdicts()
         self._draw_ready(batch, logits)
-        self._draw_late()
         return True
 
-    def _draw_ready(self, batch: list[Sequence], logits: Tensor) -> None:
-        """A token for all of a step but those whose last one is still being judged."""
-        ready = [
-            place for place, s in enumerate(batch)
-            if not s.over and not s.redone
-            and (s.constrained is None or s.source(self._sampler) is not None)
-        ]  # fmt: skip
-        if not ready:
-            return
-        if len(ready) == len(batch):
-            self._draw(logits, batch, self._computer.likeliest(len(batch)))
-        else:
-            self._draw([logits[place] for place in ready], [batch[place] for place in ready])
+    def _draw_ready(self, batch: list[Sequence], logits: Rows) -> bool:
+        """A token for all of a step, whose `logits` these are, and for who was left over by earlier
+        ones; not for those whose last one is still being judged. Whether there was anybody."""
+        ready: list[Sequence] = []
+        sources: list[Tensor] = []
+        # Whether it is just the rows of this step, which the device draws for soonest.
+        whole = True
+        others = [s for s in self._running if s.constrained is not None and s not in batch]
+        for place, sequence in enumerate([*batch, *others]):
+            held = sequence.constrained
+            of_step = logits[place] if held is None else held.ahead
+            source = of_step if held is None else self._judged(sequence)
+            if sequence.over or source is None:
+                whole = False
+                continue
+            # One that is refused even now is drawn again from what it was drawn from.
+            whole = whole and place < len(batch) and source is of_step
+            ready.append(sequence)
+            sources.append(source)
+        if ready and whole:
+            self._draw(logits, ready, self._computer.likeliest(len(batch)))
+        elif ready:
+            self._draw(sources, ready)
+        return bool(ready)
+
+    def _judged(self, sequence: Sequence) -> Tensor | None:
+        """What the next token of a constrained answer is drawn from, if its last was judged."""
+        source = None
+        with self._costing(sequence):
+            source = sequence.source(self._sampler)
+        return source
 
     def _last(self, rows: list[int]) -> Tensor:
         """What was drawn last in `rows`."""
@@ -191,19 +208,6 @@ class Scheduler:
 
     def _judged_all(self) -> bool:
         return all(s.constrained is None or s.constrained.verdict for s in self._running)
-
-    def _draw_late(self) -> bool:
-        """A token for each constrained sequence that was judged and has its logits."""
-        ready: list[Sequence] = []
-        sources: list[Tensor] = []
-        for sequence in tuple(self._running):
-            with self._costing(sequence):
-                if (source := sequence.source(self._sampler)) is not None:
-                    ready.append(sequence)
-                    sources.append(source)
-        if ready:
-            self._draw(sources, ready)
-        return bool(ready)
 
     def _draw(self, logits: Rows, sequences: list[Sequence], best: Tensor | None = None) -> None:
         """`best` are the likeliest of the same rows, where the device has found them already.

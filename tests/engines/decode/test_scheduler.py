@@ -14,8 +14,10 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from qwen_webui.engines.cancelling import Cancelled, Ticket
+from qwen_webui.engines.constraint import Guide
 from qwen_webui.engines.decode.model import DecodedModel
-from qwen_webui.engines.decode.sampling import Choice, Draws
+from qwen_webui.engines.decode.sampling import Choice, Draws, Sampler
+from qwen_webui.engines.decode.sequence import Sequence as Sequenced
 from qwen_webui.errors import GenerationFailed
 from qwen_webui.tokens import ChatTokenizer
 from qwen_webui.types import Constraint, Message, Progress, Queued
@@ -44,6 +46,9 @@ PERSON = Constraint(
         }
     ),
 )
+
+
+LETTERS = Constraint("regex", "[a-z ]{40,60}")
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +158,36 @@ def test_the_device_waits_for_nobody_to_read_a_constrained_token(
         behind.unload()
     # The last token of an answer has no step after it.
     assert read_after.count(0) <= 2 and read_after.count(1) == len(read_after) - read_after.count(0)
+
+
+def test_a_token_refused_at_the_last_moment_is_drawn_again_from_its_own_logits(
+    shared: DecodedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verdict may come while the scheduler looks for it."""
+    taken = itertools.count()
+    take, source = Guide.take, Sequenced.source
+
+    def strict(guide: Guide, token: int) -> bool:
+        return next(taken) % 3 != 2 and take(guide, token)
+
+    def late(sequence: Sequenced, sampler: Sampler) -> Tensor | None:
+        held = sequence.constrained
+        if held is not None and held.ahead is not None and len(sequence.said) == sequence.drawn:
+            until(lambda: bool(held.verdicts) or sequence.left)
+        return source(sequence, sampler)
+
+    monkeypatch.setattr(Guide, "take", strict)
+    asked = {**SAMPLED, "max_new_tokens": 60, "constraint": LETTERS, "logit_bias": ()}
+    expected = answer(shared, TEXTS[0], **asked).ids
+    refused = next(taken) // 3
+    taken = itertools.count()
+    monkeypatch.setattr(Sequenced, "source", late)
+    behind = model(on=computer(asynchronous=True))
+    try:
+        assert answer(behind, TEXTS[0], **asked).ids == expected
+    finally:
+        behind.unload()
+    assert refused > 3
 
 
 def test_beginnings_seen_before_are_not_computed_again(shared: DecodedModel) -> None:

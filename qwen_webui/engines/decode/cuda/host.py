@@ -35,7 +35,7 @@ class PinnedCopy:
         failed = int(driver.cudaHostRegister(self._block.data_ptr(), self.nbytes, 0))
         if failed:
             raise NotKept(f"{self.nbytes:,} bytes could not be locked (CUDA error {failed})")
-        # Whoever forgets to release it: memory that is freed while it is registered makes later
+        # Whoever forgets to release it: memory that is freed while it is registered can make later
         # copies from the same addresses fail ("resource already mapped").
         self._unregister = weakref.finalize(self, driver.cudaHostUnregister, self._block.data_ptr())
         # By then there may be no driver.

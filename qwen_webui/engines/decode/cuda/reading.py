@@ -18,6 +18,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from qwen_webui.engines.decode.source import NotForThisPath
+
 THREADS = 8
 CHUNK = 8 << 20
 KINDS = {
@@ -40,7 +42,8 @@ class Readers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()
+        # After an error the rest is not wanted; what has begun still writes where it was told to.
+        self._pool.shutdown(cancel_futures=True)
         for file in self._files:
             file.close()
 
@@ -86,15 +89,19 @@ class CardFile:
 
     def __init__(self, path: Path, readers: Readers) -> None:
         with safe_open(path, framework="pt"):
-            self._readers = readers
-            self._descriptor = os.open(path, os.O_RDONLY)
+            # It would read the file.
+            pass
+        self._readers = readers
+        self._descriptor = os.open(path, os.O_RDONLY)
         size = int.from_bytes(os.pread(self._descriptor, 8, 0), "little")
         self._first = 8 + size
         self._tensors = json.loads(os.pread(self._descriptor, size, 8))
 
     def get_tensor(self, name: str) -> Tensor:
-        """On the card."""
+        """On the card. Raises NotForThisPath for a type that is not read here."""
         told = self._tensors[name]
+        if told["dtype"] not in KINDS:
+            raise NotForThisPath(f"{name} is stored as {told['dtype']}")
         out = torch.empty(told["shape"], dtype=KINDS[told["dtype"]], device="cuda")
         if out.numel():
             self._readers.fill(out, self._descriptor, self._first + told["data_offsets"][0])

@@ -30,6 +30,34 @@ def _page_of(
 
 
 @triton.jit
+def _attend(query, keys, values, top, weight, total, token, length, softmax_scale):
+    """One page more: the largest score so far, and sums of exp2(score - it) and of those times
+    the values."""
+    scores = tl.dot(query, tl.trans(keys)) * softmax_scale
+    scores = tl.where((token < length)[None, :], scores, float("-inf"))
+    higher = tl.maximum(top, tl.max(scores, 1))
+    fade = tl.exp2(top - higher)
+    likely = tl.exp2(scores - higher[:, None])
+    weight = weight * fade + tl.sum(likely, 1)
+    total = total * fade[:, None] + tl.dot(likely.to(values.dtype), values)
+    return higher, weight, total
+
+
+@triton.jit
+def _hand_in(
+        share_sum, share_top, share_weight, spot, total, top, weight, real, arrived, shares, HEAD:
+        tl.constexpr
+):
+    """This program's share to its place; whether all the others were there before."""
+    d = tl.arange(0, HEAD)
+    tl.store(share_sum + spot[:, None] * HEAD + d[None, :], total, mask=real[:, None])
+    tl.store(share_top + spot, top)
+    tl.store(share_weight + spot, weight)
+    tl.debug_barrier()
+    return tl.atomic_add(arrived, 1, sem="acq_rel") == shares - 1
+
+
+@triton.jit
 def _joined(
         share_sum, share_top, share_weight, base, shares, real, HEAD: tl.constexpr, SHARES:
         tl.constexpr, AT_ONCE: tl.constexpr
@@ -86,9 +114,7 @@ def attention_kernel(
         known = tl.minimum(length, end * PAGE)
         table = pages + column * page_stride
         query = tl.load(q + place, mask=real[:, None], other=0.0)
-        keys, values = _page_of(
-            k_cache, v_cache, table, first, own, known, KV_HEADS, HEAD, PAGE
-        )
+        keys, values = _page_of(k_cache, v_cache, table, first, own, known, KV_HEADS, HEAD, PAGE)
         top = tl.full([16], float("-inf"), tl.float32)
         weight = tl.zeros([16], tl.float32)
         total = tl.zeros([16, HEAD], tl.float32)
@@ -97,14 +123,9 @@ def attention_kernel(
             next_keys, next_values = _page_of(
                 k_cache, v_cache, table, index + 1, own, known, KV_HEADS, HEAD, PAGE
             )
-            scores = tl.dot(query, tl.trans(keys)) * softmax_scale
-            scores = tl.where((index * PAGE + t < length)[None, :], scores, float("-inf"))
-            higher = tl.maximum(top, tl.max(scores, 1))
-            fade = tl.exp2(top - higher)
-            likely = tl.exp2(scores - higher[:, None])
-            weight = weight * fade + tl.sum(likely, 1)
-            total = total * fade[:, None] + tl.dot(likely.to(values.dtype), values)
-            top = higher
+            top, weight, total = _attend(
+                query, keys, values, top, weight, total, index * PAGE + t, length, softmax_scale
+            )
             keys = next_keys
             values = next_values
         KIND: tl.constexpr = out.dtype.element_ty
@@ -113,15 +134,14 @@ def attention_kernel(
         else:
             base = (column * KV_HEADS + own) * SHARES
             spot = (base + share) * 16 + row
-            tl.store(share_sum + spot[:, None] * HEAD + d[None, :], total, mask=real[:, None])
-            tl.store(share_top + spot, top)
-            tl.store(share_weight + spot, weight)
-            tl.debug_barrier()
-            before = tl.atomic_add(arrived + column * KV_HEADS + own, 1, sem="acq_rel")
-            if before == shares - 1:
+            here = arrived + column * KV_HEADS + own
+            if _hand_in(
+                share_sum, share_top, share_weight, spot, total, top, weight, real, here, shares,
+                HEAD
+            ):
                 tl.debug_barrier()
                 result = _joined(
                     share_sum, share_top, share_weight, base, shares, real, HEAD, SHARES, AT_ONCE
                 )
                 tl.store(out + place, result.to(KIND), mask=real[:, None])
-                tl.store(arrived + column * KV_HEADS + own, 0)
+                tl.store(here, 0)

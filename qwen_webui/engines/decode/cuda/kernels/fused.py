@@ -84,6 +84,33 @@ def embed_kernel(
 
 
 @triton.jit
+def _store_heads(
+        low, high, head, d, position, pages, page_stride, q, k_cache, v_cache, count, HEADS:
+        tl.constexpr, KV_HEADS: tl.constexpr, HEAD: tl.constexpr, PAGE: tl.constexpr, COLUMNS:
+        tl.constexpr
+):
+    """Rows d and HEAD / 2 + d of the heads `head`: queries to q, keys and values to their page."""
+    HALF: tl.constexpr = HEAD // 2
+    column = tl.arange(0, COLUMNS)
+    live = (column < count)[None, :]
+    turned = (head < HEADS + KV_HEADS)[:, None] & live
+    is_q = (head < HEADS)[:, None] & live
+    place = q + column[None, :] * (HEADS * HEAD) + (head * HEAD + d)[:, None]
+    tl.store(place, low, mask=is_q)
+    tl.store(place + HALF, high, mask=is_q)
+    page = tl.load(pages + column * page_stride + position // PAGE, mask=column < count, other=0)
+    is_k = turned & (head >= HEADS)[:, None]
+    is_v = (head >= HEADS + KV_HEADS)[:, None] & live
+    own = tl.where(head >= HEADS + KV_HEADS, head - HEADS - KV_HEADS, head - HEADS)
+    slot = (page.to(tl.int64)[None, :] * KV_HEADS + own[:, None]) * PAGE
+    slot = (slot + (position % PAGE)[None, :]) * HEAD + d[:, None]
+    tl.store(k_cache + slot, low, mask=is_k)
+    tl.store(k_cache + slot + HALF, high, mask=is_k)
+    tl.store(v_cache + slot, low, mask=is_v)
+    tl.store(v_cache + slot + HALF, high, mask=is_v)
+
+
+@triton.jit
 def qkv_kernel(
         x, stride, weights, scales, shares, arrived, bias, partial, scale, rstd_out, positions,
         pages, page_stride, cos, sin, q, k_cache, v_cache, count, INPUTS: tl.constexpr, HEADS:
@@ -133,20 +160,10 @@ def qkv_kernel(
     b = high.to(tl.float32)
     low = (a * c - b * s).to(KIND)
     high = (b * c + a * s).to(KIND)
-    is_q = (head < HEADS)[:, None] & live
-    place = q + column[None, :] * (HEADS * HEAD) + (head * HEAD + d)[:, None]
-    tl.store(place, low, mask=is_q)
-    tl.store(place + HALF, high, mask=is_q)
-    page = tl.load(pages + column * page_stride + position // PAGE, mask=column < count, other=0)
-    is_k = turned & (head >= HEADS)[:, None]
-    is_v = (head >= HEADS + KV_HEADS)[:, None] & live
-    own = tl.where(head >= HEADS + KV_HEADS, head - HEADS - KV_HEADS, head - HEADS)
-    slot = (page.to(tl.int64)[None, :] * KV_HEADS + own[:, None]) * PAGE
-    slot = (slot + (position % PAGE)[None, :]) * HEAD + d[:, None]
-    tl.store(k_cache + slot, low, mask=is_k)
-    tl.store(k_cache + slot + HALF, high, mask=is_k)
-    tl.store(v_cache + slot, low, mask=is_v)
-    tl.store(v_cache + slot + HALF, high, mask=is_v)
+    _store_heads(
+        low, high, head, d, position, pages, page_stride, q, k_cache, v_cache, count, HEADS,
+        KV_HEADS, HEAD, PAGE, COLUMNS
+    )
 
 
 @triton.jit

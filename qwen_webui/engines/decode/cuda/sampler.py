@@ -2,8 +2,8 @@
 
 What a request asks stands on the card from the moment that it takes its row, so a step's draw needs
 nothing from the host but the masks of constrained rows. A graph draws for all rows of the last
-step; rows that are drawn for at another time, because a constraint was still being looked up, are
-drawn for by the same kernels without one.
+step; other sets of rows, because a constraint was looked up late, are drawn for by the same kernels
+without one.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from random_checkpoints import SHAPES, write_checkpoint
 from qwen_webui.checkpoints import describe_folder
 from qwen_webui.engines.cancelling import Ticket
 from qwen_webui.engines.paths import AnyModel, load_model
+from qwen_webui.engines.serving import SWITCH_SECONDS
 from qwen_webui.types import (
     Constraint,
     GenerationEvent,
@@ -153,6 +155,7 @@ def main() -> None:
     parser.add_argument("--kinds", default="gptq-int4,fp16")
     given = parser.parse_args()
     paths.be_quiet()
+    sys.setswitchinterval(SWITCH_SECONDS)
     for kind in given.kinds.split(","):
         folder = given.folder / kind
         if not folder.exists():

@@ -4,10 +4,9 @@
 
 Writes checkpoints with random weights and loads each three times from its files, which the system's
 page cache then holds (the first load also compiles kernels that are not in Triton's cache). The
-third begins a copy in the host's memory (--host-cache) when it has answered, and the call that
-waits for the card after it may wait for that too. Then they are loaded from there in turn. Ready is
-after the first answer, graphs of all batch sizes included. Device memory is what the driver says is
-taken.
+third begins a copy in the host's memory (--host-cache) when it has answered; "kept after" is how
+long that goes on. Then they are loaded from there in turn. Ready is after the first answer, graphs
+of all batch sizes included. Device memory is what the driver says is taken.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ def main() -> None:
             model.unload()
         for kind, folder in folders.items():
             held = cache.nbytes
-            again, model = load(folder, cache, 0)
+            again, model = load(folder, HostCache(), 0)
             model.unload()
             begun, model = load(folder, cache, most)
             before = time.perf_counter()
@@ -90,6 +89,8 @@ def main() -> None:
             kind = kinds[swap % len(kinds)]
             seconds, model = load(folders[kind], cache, most)
             found[kind].append(seconds)
+            # As the worker does before it unloads.
+            cache.settle(stop=True)
             model.unload()
             after.append(taken())
         for kind, seconds_of in found.items():

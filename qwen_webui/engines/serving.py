@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from qwen_webui.engines.cancelling import Ticket
@@ -37,6 +38,9 @@ from qwen_webui.types import DistributionRequest, GenerationEvent, GenerationReq
 # As many as --max-running may be, and those few that are only asked now and then.
 COMPUTE_AT_ONCE = 64
 OTHERS_AT_ONCE = 8
+# How long a thread keeps the interpreter when others want it. A step may take 2 ms, and Python's
+# own 5 ms are what the scheduler would wait while a constraint is looked up.
+SWITCH_SECONDS = 0.0005
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +61,7 @@ class Worker:
 
     def serve(self) -> None:
         """Until the parent closes the pipe."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         while (command := self._pipe.receive()) is not None:
             match command:
                 case Cancel(number):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from qwen_webui.engines.decode.sampling import Drawing, Mask, Sampler
+from qwen_webui.engines.decode.sampling import Drawing, Mask, Rows, Sampler
 from qwen_webui.types import Sampling
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
@@ -56,7 +56,7 @@ def scores(count: int, seed: int, width: float = 4.0) -> Tensor:
     return torch.randn(count, VOCABULARY, device=CARD, generator=generator) * width
 
 
-def said(own: Sampler, logits: Tensor, drawings: list[Drawing]) -> list[int]:
+def said(own: Sampler, logits: Rows, drawings: list[Drawing]) -> list[int]:
     """Tokens of one draw, all of whose rows have numbers."""
     found = own.draw(logits, drawings).read()
     assert all(choice.finite for choice in found)
@@ -192,3 +192,27 @@ def test_logprobs_are_the_models_own() -> None:
     assert choice.logprobs is not None
     assert choice.logprobs.chosen == pytest.approx(float(wanted[choice.token]), abs=1e-4)
     assert choice.logprobs.tokens == wanted.topk(3).indices.tolist()
+
+
+def test_rows_from_elsewhere_are_drawn_in_the_same_graph() -> None:
+    """As the scheduler hands them over: the step's free rows in their places, then constrained
+    ones, some from earlier steps; what else the step computed draws nothing."""
+    own, step, rows = stand()
+    asked = {"temperature": 0.7, "top_k": 20, "repetition_penalty": 1.05}
+    batch = [drawing(row, row, **asked) for row in (4, 9, 2, 30)]
+    alone: list[int] = []
+    logits = scores(4, 3)
+    for place, each in enumerate(batch):
+        own.seat(each, PROMPT)
+        alone += said(own, logits[place][None], [each])
+        each.index = 0
+        own.seat(each, PROMPT)
+    other = drawing(17, 1)
+    own.seat(other, [])
+    before = own._said.clone()
+    # The step had computed rows 4, 9, 17 and 30 in this order.
+    step[:4].copy_(torch.stack([logits[0], logits[1], scores(1, 9)[0], logits[3]]))
+    rows[:4].copy_(torch.tensor([4, 9, 17, 30], dtype=torch.int32))
+    assert said(own, [step[0], step[1], logits[2], logits[3]], batch) == alone
+    spoken = (own._said != before).sum(1)[:ROWS].tolist()
+    assert [row for row, count in enumerate(spoken) if count] == [2, 4, 9, 30]

@@ -118,10 +118,6 @@ class Computer(Protocol):
         """What draws tokens from its logits; one for its whole life."""
         ...
 
-    def done(self) -> bool:
-        """Whether the last decode has been computed. Never waits."""
-        ...
-
     def close(self) -> None:
         """Free everything. Nothing is called afterwards."""
         ...

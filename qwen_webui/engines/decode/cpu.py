@@ -142,10 +142,6 @@ class CpuComputer:
     def likeliest(self, count: int) -> None:
         """Nothing here finds them on the way."""
 
-    def done(self) -> bool:
-        """See computer.py."""
-        return True
-
     def close(self) -> None:
         """See computer.py."""
         del self._w, self._k, self._v

@@ -1,14 +1,21 @@
-"""How many tokens of a prompt are computed between two steps, so that nobody stalls for long."""
+"""What a step leaves time for, so that nobody stalls for long: a piece of a prompt, and verdicts on
+constrained answers."""
 
 from __future__ import annotations
 
+import time
+from collections import deque
+
 # What a running answer waits for a piece, and how soon a cancel is seen while nothing runs. With
 # its own step, and a piece that is slower than those before, it waits less than 50 ms.
-STALL_SECONDS = 0.035
+STALL_SECONDS = 0.03
 ALONE_SECONDS = 0.25
 LEAST = 16
 # How much the newest measurement counts.
 WEIGHT = 0.5
+# Of a step, what verdicts are waited for; the rest is for asking the device for the next one.
+PATIENCE = 0.5
+STEPS = 8
 
 
 class Pace:
@@ -32,3 +39,23 @@ class Pace:
         found = max(seconds, 1e-9) / tokens
         before = found if self._seconds is None else self._seconds
         self._seconds = WEIGHT * found + (1 - WEIGHT) * before
+
+
+class Patience:
+    """How long the host may wait in a step before the device has nothing to do."""
+
+    def __init__(self) -> None:
+        self._steps: deque[float] = deque(maxlen=STEPS)
+        self._began = 0.0
+
+    def step_began(self) -> None:
+        """The device has begun a step."""
+        now = time.perf_counter()
+        if self._began:
+            self._steps.append(now - self._began)
+        self._began = now
+
+    def left(self) -> float:
+        """Seconds. The shortest of the last steps counts: others waited for somebody."""
+        step = min(self._steps, default=0.0)
+        return self._began + PATIENCE * step - time.perf_counter()

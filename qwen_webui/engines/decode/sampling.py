@@ -21,6 +21,9 @@ from qwen_webui.types import Sampling
 
 SEEDS = 2**64
 
+# Logits, a row for each sequence.
+Rows = Tensor | list[Tensor]
+
 
 @dataclass(frozen=True, slots=True)
 class Mask:
@@ -165,8 +168,9 @@ class Sampler:
         drawing.index -= 1
         drawing.attempt += 1
 
-    def draw(self, logits: Tensor, drawings: list[Drawing]) -> Draws:
+    def draw(self, logits: Rows, drawings: list[Drawing]) -> Draws:
         """One token for each row of `logits`, which stay as they are."""
+        logits = torch.stack(logits) if isinstance(logits, list) else logits
         finite = torch.isfinite(logits).all(-1)
         scores = logits.masked_fill(~finite[:, None], 0.0)
         if any(d.penalized for d in drawings):
@@ -237,7 +241,7 @@ class Sampler:
         return tokens
 
 
-def likely_of(logits: Tensor, drawings: list[Drawing]) -> dict[int, tuple[Tensor, Tensor, Tensor]]:
+def likely_of(logits: Rows, drawings: list[Drawing]) -> dict[int, tuple[Tensor, Tensor, Tensor]]:
     """Of the places in the batch where they are asked for: all log-probabilities, the best of
     them, and the best ones' tokens. What of `logprobs_of` takes memory."""
     likely = {}

@@ -19,19 +19,14 @@ from qwen_webui.engines.cancelling import Cancelled
 from qwen_webui.engines.decode.computer import Computer
 from qwen_webui.engines.decode.line import Line
 from qwen_webui.engines.decode.loop import Loop
+from qwen_webui.engines.decode.pace import Patience
 from qwen_webui.engines.decode.pages import Pages
 from qwen_webui.engines.decode.prompts import Prompts
-from qwen_webui.engines.decode.sampling import Choice, Draws
+from qwen_webui.engines.decode.sampling import Choice, Draws, Rows
 from qwen_webui.engines.decode.sequence import Ended, Said, Sequence, Verdict
 from qwen_webui.engines.decode.transfer import sent
 from qwen_webui.engines.failures import NOT_FINITE, copied, is_out_of_memory
 from qwen_webui.errors import GenerationFailed
-
-# Between two looks at the device while a verdict is awaited.
-LOOK_SECONDS = 0.0002
-
-# Logits, a row for each sequence.
-Rows = Tensor | list[Tensor]
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +44,7 @@ class Scheduler:
         self._entering: deque[Sequence] = deque()
         self._running: list[Sequence] = []
         self._unread: list[tuple[Draws, list[Sequence]]] = []
+        self._patience = Patience()
         self._loop = Loop(self._step, self._end_all)
         self._loop.start(before)
 
@@ -142,10 +138,11 @@ class Scheduler:
             self._draw(logits[None], [sequence])
 
     def _advance(self) -> bool:
-        """One token more for all that can have one."""
+        """One token more for all that can have one, in the batch the free ones first."""
         batch = [sequence for sequence in self._running if sequence.computable]
+        batch.sort(key=lambda sequence: sequence.constrained is not None)
         if not batch:
-            return self._read() | self._draw_ready([], [])
+            return self._read() | self._draw_ready([], None)
         rows = [sequence.row for sequence in batch]
         try:
             logits = self._computer.decode(rows, self._last(rows), [s.position for s in batch])
@@ -156,6 +153,7 @@ class Scheduler:
                 self._end(sequence, error)
             return True
         self._read()
+        self._patience.step_began()
         for place, sequence in enumerate(batch):
             if sequence.constrained is not None and not sequence.over:
                 with self._costing(sequence):
@@ -164,30 +162,19 @@ class Scheduler:
         self._draw_ready(batch, logits)
         return True
 
-    def _draw_ready(self, batch: list[Sequence], logits: Rows) -> bool:
-        """A token for all of a step, whose `logits` these are, and for who was left over by earlier
-        ones; not for those whose last one is still being judged. Whether there was anybody."""
-        ready: list[Sequence] = []
-        sources: list[Tensor] = []
-        # Whether it is just the rows of this step, which the device draws for soonest.
-        whole = True
-        others = [s for s in self._running if s.constrained is not None and s not in batch]
-        for place, sequence in enumerate([*batch, *others]):
-            held = sequence.constrained
-            of_step = logits[place] if held is None else held.ahead
-            source = of_step if held is None else self._judged(sequence)
-            if sequence.over or source is None:
-                whole = False
-                continue
-            # One that is refused even now is drawn again from what it was drawn from.
-            whole = whole and place < len(batch) and source is of_step
-            ready.append(sequence)
-            sources.append(source)
-        if ready and whole:
-            self._draw(logits, ready, self._computer.likeliest(len(batch)))
-        elif ready:
-            self._draw(sources, ready)
-        return bool(ready)
+    def _draw_ready(self, batch: list[Sequence], logits: Tensor | None) -> bool:
+        """A token for the free ones of a step, whose `logits` these are, and for every constrained
+        one whose last token was judged, now or long ago. Whether there was anybody."""
+        free = [s for s in batch if s.constrained is None]
+        bound = [s for s in self._running if s.constrained is not None]
+        judged = [(s, source) for s in bound if (source := self._judged(s)) is not None]
+        if logits is not None and free and len(free) == len(batch) and not judged:
+            self._draw(logits, free, self._computer.likeliest(len(free)))
+        elif free or judged:
+            own = [] if logits is None else list(logits[: len(free)])
+            rows = [*own, *(source for _, source in judged)]
+            self._draw(rows, [*free, *(s for s, _ in judged)])
+        return bool(free or judged)
 
     def _judged(self, sequence: Sequence) -> Tensor | None:
         """What the next token of a constrained answer is drawn from, if its last was judged."""
@@ -201,9 +188,9 @@ class Scheduler:
         return self._tokens[sent(rows, self._tokens.device)]
 
     def _await_verdicts(self) -> None:
-        """As long as the device computes anyway."""
-        while not self._computer.done():
-            if self._loop.wait(self._judged_all, LOOK_SECONDS):
+        """As long as the device has something to compute."""
+        while self._computer.asynchronous and (seconds := self._patience.left()) > 0:
+            if self._loop.wait(self._judged_all, seconds):
                 return
 
     def _judged_all(self) -> bool:
@@ -237,8 +224,7 @@ class Scheduler:
         if likeliest is not None and all(drawing.plain for drawing in drawings):
             draws = self._sampler.take(likeliest, drawings)
         else:
-            whole = torch.stack(logits) if isinstance(logits, list) else logits
-            draws = self._sampler.draw(whole, drawings)
+            draws = self._sampler.draw(logits, drawings)
         self._tokens.index_copy_(0, rows, draws.tokens)
         for sequence in sequences:
             sequence.drawn += 1
@@ -252,7 +238,8 @@ class Scheduler:
         unread, self._unread = self._unread, []
         for draws, sequences in unread:
             with self._costing(*sequences):
-                for sequence, choice in zip(sequences, draws.read(), strict=True):
+                # Constrained ones, which are last, first: the next draw waits for their verdicts.
+                for sequence, choice in reversed([*zip(sequences, draws.read(), strict=True)]):
                     if not sequence.over:
                         self._hear(sequence, choice)
         return bool(unread)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +18,7 @@ from transformers import AutoModelForCausalLM
 from qwen_webui.engines.cancelling import Cancelled, Ticket
 from qwen_webui.engines.constraint import Guide
 from qwen_webui.engines.decode.model import DecodedModel
+from qwen_webui.engines.decode.pace import PATIENCE, STEPS, Patience
 from qwen_webui.engines.decode.sampling import Choice, Draws, Sampler
 from qwen_webui.engines.decode.sequence import Sequence as Sequenced
 from qwen_webui.errors import GenerationFailed
@@ -158,6 +161,52 @@ def test_the_device_waits_for_nobody_to_read_a_constrained_token(
         behind.unload()
     # The last token of an answer has no step after it.
     assert read_after.count(0) <= 2 and read_after.count(1) == len(read_after) - read_after.count(0)
+
+
+def test_nobody_waits_for_a_verdict_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guide of a constrained answer is stuck until the free one beside it has said all."""
+    said_all = threading.Event()
+    stuck = threading.Event()
+    take = Guide.take
+
+    def slow(guide: Guide, token: int) -> bool:
+        stuck.set()
+        assert said_all.wait(60), "the free answer waits for the constrained one"
+        return take(guide, token)
+
+    monkeypatch.setattr(Guide, "take", slow)
+    behind = model(on=computer(asynchronous=True))
+    asked = {**SAMPLED, "max_new_tokens": 60, "constraint": LETTERS, "logit_bias": ()}
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            bound = pool.submit(answer, behind, TEXTS[1], **asked)
+            assert stuck.wait(60)
+            assert len(answer(behind, TEXTS[0], max_new_tokens=200).ids) == 200
+            said_all.set()
+            assert 40 <= len(bound.result().text) <= 60
+    finally:
+        said_all.set()
+        behind.unload()
+
+
+def test_patience_is_a_share_of_the_shortest_of_the_last_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    patience = Patience()
+    patience.step_began()
+    assert patience.left() <= 0, "nothing is known yet"
+    for step in (0.5, 0.004, 0.006):
+        now += step
+        patience.step_began()
+    assert patience.left() == pytest.approx(PATIENCE * 0.004)
+    now += 0.001
+    assert patience.left() == pytest.approx(PATIENCE * 0.004 - 0.001)
+    for _ in range(STEPS):
+        now += 0.008
+        patience.step_began()
+    assert patience.left() == pytest.approx(PATIENCE * 0.008)
 
 
 def test_a_token_refused_at_the_last_moment_is_drawn_again_from_its_own_logits(

@@ -59,7 +59,6 @@ class CudaComputer:
         self._host = torch.zeros(PLACES, 2, MOST, dtype=torch.int32, pin_memory=True)
         self._copied = [torch.cuda.Event() for _ in range(PLACES)]
         self._place = 0
-        self._computed = torch.cuda.Event()
         # Around a piece of a prompt, and its tokens until it has been told how long it took.
         self._began, self._ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         self._timing = 0
@@ -126,7 +125,6 @@ class CudaComputer:
         self._upload(rows, positions, step.count)
         self.buffers.tokens[:count].copy_(tokens)
         step.run()
-        self._computed.record()
         return step.logits[:count]
 
     def likeliest(self, count: int) -> Tensor:
@@ -147,10 +145,6 @@ class CudaComputer:
         """See host_cache.Copyable: loading.restore makes a computer of it again. May be called
         from another thread than everything else."""
         return PinnedCopy(self.weights, stop)
-
-    def done(self) -> bool:
-        """Whether the last decode has been computed."""
-        return bool(self._computed.query())
 
     def close(self) -> None:
         """Let go of graphs, cache and weights."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -14,13 +14,17 @@ from qwen_webui.engines.decode.host_cache import NotKept, Stop
 
 # Each tensor begins at a multiple, as the card's own allocator would have it.
 ALIGNED = 512
+# Locked at once: some milliseconds of the driver.
+PART = 64 << 20
+SYSTEM_PAGE = 4096
 
 
 class PinnedCopy:
     """Weights in one block of page-locked memory of the host.
 
     One block, registered with the driver: torch's own pinned allocator rounds every tensor up to
-    a power of two, and keeps what is freed.
+    a power of two, and keeps what is freed. Registered part by part: the driver answers nobody
+    while it locks memory, and for 15 GB that is seconds.
     """
 
     def __init__(self, weights: Weights, stop: Stop) -> None:
@@ -28,52 +32,90 @@ class PinnedCopy:
         locks no such memory."""
         self.nbytes = copy_bytes(weights)
         try:
-            self._block = torch.empty(self.nbytes, dtype=torch.uint8)
+            whole = torch.empty(self.nbytes + SYSTEM_PAGE, dtype=torch.uint8)
         except RuntimeError as error:
             raise NotKept(f"the host has no {self.nbytes:,} bytes") from error
-        driver = torch.cuda.cudart()
-        failed = int(driver.cudaHostRegister(self._block.data_ptr(), self.nbytes, 0))
-        if failed:
-            raise NotKept(f"{self.nbytes:,} bytes could not be locked (CUDA error {failed})")
+        # Two parts in one page of the system could not both be registered.
+        first = -whole.data_ptr() % SYSTEM_PAGE
+        self._block = whole[first : first + self.nbytes]
+        self._locked: list[int] = []
         # Whoever forgets to release it: memory that is freed while it is registered can make later
         # copies from the same addresses fail ("resource already mapped").
-        self._unregister = weakref.finalize(self, driver.cudaHostUnregister, self._block.data_ptr())
+        self._unlock = weakref.finalize(self, _unlock, self._locked)
         # By then there may be no driver.
-        self._unregister.atexit = False
+        self._unlock.atexit = False
         self._at = 0
         # Recorded behind the last copies from it.
         self.arrived: torch.cuda.Event | None = None
         try:
-            with torch.cuda.stream(torch.cuda.Stream()):
+            # Streams come from a pool, and graphs are recorded on those of no priority: what is
+            # asked of a stream that another thread records would become part of the graph.
+            with torch.cuda.stream(torch.cuda.Stream(priority=-1)):
                 self.weights = _moved(weights, lambda tensor: self._take(tensor, stop))
                 torch.cuda.current_stream().synchronize()
         except BaseException:
             torch.cuda.synchronize()
-            self._unregister()
+            self._unlock()
             raise
+
+    def restored(self) -> Weights:
+        """The weights on the card again; copies are queued on the current stream."""
+        weights = _moved(self.weights, self._onto_card)
+        self.arrived = torch.cuda.Event()
+        self.arrived.record()
+        return weights
 
     def release(self) -> None:
         """Give the memory back, once what is copied from it has arrived."""
         # Not the whole device: another thread may be recording a graph.
         if self.arrived is not None:
             self.arrived.synchronize()
-        self._unregister()
+        self._unlock()
         del self.weights, self._block
 
     def _take(self, tensor: Tensor, stop: Stop) -> Tensor:
-        if stop():
-            raise NotKept("the checkpoint was unloaded first")
-        place = self._block[self._at : self._at + tensor.nbytes].view(tensor.dtype)
-        self._at += _room(tensor)
-        return place.view(tensor.shape).copy_(tensor, non_blocking=True)
+        at, self._at = self._at, self._at + _room(tensor)
+        flat = tensor.view(-1).view(torch.uint8)
+        for start, end in within_parts(at, tensor.nbytes):
+            if stop():
+                raise NotKept("the checkpoint was unloaded first")
+            while len(self._locked) * PART < end:
+                self._lock_next()
+            self._block[start:end].copy_(flat[start - at : end - at], non_blocking=True)
+        place = self._block[at : at + tensor.nbytes]
+        return place.view(tensor.dtype).view(tensor.shape)
+
+    def _lock_next(self) -> None:
+        start = len(self._locked) * PART
+        part = self._block[start : start + PART]
+        # The system finds memory at the first touch, which must not be the driver's.
+        part[::SYSTEM_PAGE].zero_()
+        failed = int(torch.cuda.cudart().cudaHostRegister(part.data_ptr(), len(part), 0))
+        if failed:
+            raise NotKept(f"{self.nbytes:,} bytes could not be locked (CUDA error {failed})")
+        self._locked.append(part.data_ptr())
+
+    def _onto_card(self, tensor: Tensor) -> Tensor:
+        out = torch.empty_like(tensor, device="cuda")
+        into, flat = (each.view(-1).view(torch.uint8) for each in (out, tensor))
+        at = tensor.data_ptr() - self._block.data_ptr()
+        for start, end in within_parts(at, tensor.nbytes):
+            into[start - at : end - at].copy_(flat[start - at : end - at], non_blocking=True)
+        return out
 
 
-def restored(saved: PinnedCopy) -> Weights:
-    """The weights on the card again; copies are queued on the current stream."""
-    weights = _moved(saved.weights, lambda tensor: tensor.to("cuda", non_blocking=True))
-    saved.arrived = torch.cuda.Event()
-    saved.arrived.record()
-    return weights
+def _unlock(locked: list[int]) -> None:
+    while locked:
+        torch.cuda.cudart().cudaHostUnregister(locked.pop())
+
+
+def within_parts(at: int, nbytes: int) -> Iterator[tuple[int, int]]:
+    """The bytes from `at` on, cut where parts meet: one copy may not reach over two of them."""
+    end = at + nbytes
+    while at < end:
+        cut = min(end, (at // PART + 1) * PART)
+        yield at, cut
+        at = cut
 
 
 def copy_bytes(weights: Weights) -> int:

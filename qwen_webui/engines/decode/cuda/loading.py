@@ -15,7 +15,7 @@ from transformers import PretrainedConfig
 
 from qwen_webui.engines.decode.computer import Computer
 from qwen_webui.engines.decode.cuda.cache import MOST, PAGE, Cache, page_bytes
-from qwen_webui.engines.decode.cuda.host import PinnedCopy, restored
+from qwen_webui.engines.decode.cuda.host import PinnedCopy
 from qwen_webui.engines.decode.cuda.reading import Readers
 from qwen_webui.engines.decode.cuda.tiles import Card
 from qwen_webui.engines.decode.cuda.weights import Weights, read
@@ -85,7 +85,7 @@ def assemble(
 def restore(saved: Copy, config: PretrainedConfig, max_context: int) -> CudaComputer:
     """From what CudaComputer.saved returned. Raises torch.OutOfMemoryError."""
     assert isinstance(saved, PinnedCopy), "a card keeps pinned copies"
-    return assemble(restored(saved), config, max_context)
+    return assemble(saved.restored(), config, max_context)
 
 
 def room() -> int:

@@ -2,8 +2,8 @@
 
 What a request asks stands on the card from the moment that it takes its row, so a step's draw needs
 nothing from the host but the masks of constrained rows. A graph draws for all rows of the last
-step; other sets of rows, because a constraint was looked up late, are drawn for by the same kernels
-without one.
+step; where constrained rows are among those to be drawn, their logits are put there first. Rows
+with a bias, and those of a prompt, are drawn for by the same kernels without a graph.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from qwen_webui.engines.decode.sampling import (
     Drawing,
     Draws,
     Mask,
+    Rows,
     Sampler,
     likely_of,
     logprobs_of,
@@ -93,24 +94,36 @@ class CardSampler(Sampler):
             self._bias[drawing.row] = drawing.bias
         self._state[drawing.row] = sent(_written(drawing), self._device, torch.int32)
 
-    def draw(self, logits: Tensor, drawings: list[Drawing]) -> Draws:
-        """One token for each row of `logits`, which stay as they are."""
+    def draw(self, logits: Rows, drawings: list[Drawing]) -> Draws:
+        """One token for each row of `logits`. A list of them begins with rows of the last step, in
+        their places; what else that step has left there is lost."""
         count = len(drawings)
         # Before the draw, which the card counts: where memory lacks for this it can be repeated.
         likely = likely_of(logits, drawings)
-        own = logits.data_ptr() == self._logits.data_ptr()
-        if own and not any(drawing.bias is not None for drawing in drawings):
-            self._write([drawing for drawing in drawings if drawing.mask is not None])
+        step = self._logits[:count] if isinstance(logits, list) else logits
+        own = step.data_ptr() == self._logits.data_ptr()
+        graph = own and not any(drawing.bias is not None for drawing in drawings)
+        self._write([d for d in drawings if d.mask is not None or not graph])
+        if isinstance(logits, list):
+            self._gather(logits, drawings)
+        if graph:
             self.graphs[next(size for size in self.graphs if size >= count)].replay()
         else:
             rows = sent([d.row for d in drawings], self._device, torch.int32)
-            self._write(drawings)
             bias = self._scores if self._bias is None else self._bias
-            self._launch(launched, logits, rows, count, bias)
+            self._launch(launched, step, rows, count, bias)
         tokens = self._out[:count]
         for drawing in drawings:
             drawing.index += 1
         return Draws(tokens, logprobs_of(likely, tokens))
+
+    def _gather(self, logits: list[Tensor], drawings: list[Drawing]) -> None:
+        """Rows and their logits, where the graphs read them."""
+        rows = [drawing.row for drawing in drawings]
+        self._rows.copy_(sent(rows + [MOST] * (MOST - len(rows)), self._device, torch.int32))
+        for place, row in zip(self._logits, logits, strict=False):
+            if row.data_ptr() != place.data_ptr():
+                place.copy_(row)
 
     def _write(self, drawings: list[Drawing]) -> None:
         """What may come next in their rows, and which draw of which token it is."""

@@ -38,8 +38,8 @@ from qwen_webui.types import DistributionRequest, GenerationEvent, GenerationReq
 # As many as --max-running may be, and those few that are only asked now and then.
 COMPUTE_AT_ONCE = 64
 OTHERS_AT_ONCE = 8
-# How long a thread keeps the interpreter when others want it. A step may take 2 ms, and Python's
-# own 5 ms are what the scheduler would wait while a constraint is looked up.
+# How long a thread keeps the interpreter when others want it. A step may take 2 ms: after Python's
+# own 5, more of what constrained answers may say next comes too late for it (docs/log.md).
 SWITCH_SECONDS = 0.0005
 
 log = logging.getLogger(__name__)
